@@ -311,7 +311,10 @@ def send_spans(service: str, spans: Sequence[dict[str, Any]]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(NARROW, "dark"), pytest.param(WIDE, "light", marks=pytest.mark.full)],
+)
 def test_it_fits_with_its_panel(
     addresses: tuple[str, str], opened: Callable[..., Page], width: int, scheme: str
 ) -> None:
