@@ -196,7 +196,8 @@ class TraceView {
 
   fill(row, number, high) {
     const { tree } = this, at = this.visible[number], { start, end } = tree, folded = this.folded.has(at) && !this.matching;
-    const parent = tree.children[at].length > 0, fanOut = tree.fanOut.get(at), kind = KIND[tree.role[at]] ?? "other";
+    // With a filter only what is in sight counts.
+    const parent = this.matching ? tree.depth[this.visible[number + 1]] > tree.depth[at] : tree.children[at].length > 0, fanOut = tree.fanOut.get(at), kind = KIND[tree.role[at]] ?? "other";
     Object.assign(row, { number, at, hidden: false, id: `span-row-${at}` });
     row.style.transform = `translateY(${number * high}px)`;
     row.classList.toggle("current", at === this.current);
