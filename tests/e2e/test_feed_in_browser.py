@@ -16,8 +16,8 @@ from tests.held_model import HeldModel
 from trading_graph.toolkit.loopback import LoopbackServer
 
 END_MS = 30_000
-TABS = 8
-"""More than the six connections that a browser opens to a host."""
+TABS = 7
+"""One more than the connections that a browser opens to a host."""
 
 NO_WORKER = "delete self.SharedWorker"
 """Browsers without shared workers, as many telephones are."""
