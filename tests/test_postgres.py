@@ -1,5 +1,7 @@
 """The PostgreSQL of tests: a database for each, and what is committed outlives a restart."""
 
+import pytest
+
 from tests.postgres import PostgresServer
 
 
@@ -13,6 +15,7 @@ def test_each_test_has_a_database_of_its_own(postgres: PostgresServer, postgres_
     assert postgres.sql(tables, other.rpartition("/")[2]) == "0"
 
 
+@pytest.mark.full
 def test_a_restarted_server_has_its_data_at_the_same_address(
     postgres_server: PostgresServer,
 ) -> None:

@@ -44,15 +44,15 @@ class House:
         """What the calls of each agent were that had ended when a process was killed."""
 
     def start(
-        self, *words: str, program: str = PROGRAM, before: tuple[str, ...] = ()
+        self, *words: str, program: str = PROGRAM, **environment: str
     ) -> "subprocess.Popen[bytes]":
         """Start a process of `trading-graph`; what it says goes to a file."""
         talk = self.workdir / f"talk-{len(self._processes)}.txt"
         with talk.open("wb") as file:
             process = subprocess.Popen(
-                [*before, sys.executable, "-c", program, *words],
+                [sys.executable, "-c", program, *words],
                 cwd=self.workdir,
-                env={**os.environ, **self._env},
+                env={**os.environ, **self._env, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

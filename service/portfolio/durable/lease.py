@@ -204,7 +204,9 @@ async def live_workers(database: Database) -> list[LiveWorker]:
         async with await AsyncConnection.connect(
             database.conninfo, autocommit=True, connect_timeout=_CONNECT_S
         ) as connection:
-            cursor = await connection.execute("SELECT application_name FROM pg_stat_activity")
+            cursor = await connection.execute(
+                "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+            )
             names = [str(row[0]) for row in await cursor.fetchall()]
     except Error as error:
         raise PortfolioError(f"The database {database.name} does not answer: {error}") from None
