@@ -34,11 +34,13 @@ class Share:
         self._limits = limits
         self._window_s = window_s
         self._sent: deque[Sent] = deque()
+        self._counts_s = window_s
         self._pause_end = 0.0
 
     def add(self, now: float, tokens: int, requests: int = 1) -> None:
         """Count something as sent."""
         self._sent.append(Sent(now, tokens, requests))
+        self._forget(now)
 
     def pause(self, end: float) -> None:
         """Let nothing fit in before a time."""
@@ -48,9 +50,8 @@ class Share:
         """Send a request within a share of so many workers, or say how long it has to wait."""
         # A limit below the number of workers is kept over a longer time.
         least = min((each for each in self._each_limit if each), default=workers)
-        window_s = self._window_s * max(1.0, workers / least)
-        while self._sent and self._sent[0].at <= now - window_s:
-            self._sent.popleft()
+        self._counts_s = window_s = self._window_s * max(1.0, workers / least)
+        self._forget(now)
         share = RateLimits(*(each and max(1, each // workers) for each in self._each_limit))
         fits_at, bound = Bookings(share, self._sent, window_s).earliest(tokens)
         due = max(now, fits_at, self._pause_end)
@@ -59,6 +60,10 @@ class Share:
             return Place(_ALONE)
         hold = Hold.SERVICE if due == self._pause_end else Hold(bound)
         return Place(_ALONE, due - now, hold)
+
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0].at <= now - self._counts_s:
+            self._sent.popleft()
 
     @property
     def _each_limit(self) -> tuple[int | None, int | None]:

@@ -199,6 +199,13 @@ def test_the_shares_of_all_workers_are_within_the_limit(
             assert sum(window) <= tokens
 
 
+def test_a_share_remembers_one_window() -> None:
+    share = Share(RateLimits(requests=5), 10.0)
+    for second in range(1000):
+        share.add(float(second), tokens=1)
+    assert len(share._sent) == 10
+
+
 def windows(sent: Sequence[tuple[float, int]], window_s: float) -> Iterator[list[int]]:
     for start, _ in sent:
         yield [amount for at, amount in sent if start <= at < start + window_s]
