@@ -20,6 +20,7 @@ from trading_graph.otel.trace.intervals import Interval
 from trading_graph.otel.trace.table import ORPHAN
 from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict import FanOut, Outcome, Verdict
+from trading_graph.otel.visible import visible_line
 from trading_graph.otel.vocabularies.limits import ITEM
 
 Stretch = tuple[int, int, int]
@@ -230,7 +231,7 @@ def trace_view(
         duration_ns=columns.duration_ns,
         run=run,
         missing=_missing(verdict),
-        names=name_list,
+        names=[visible_line(name) for name in name_list],
         roles=[str(role) for role in role_list],
         spans=SpanColumnsJson(
             id=columns.ids,

@@ -29,10 +29,11 @@ from trading_graph.otel.report.comparison import (
     comparison_markdown,
 )
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
+from trading_graph.otel.report.documents.trace_view import trace_view
 from trading_graph.otel.report.exports import folded
 from trading_graph.otel.report.page import diagnosis_markdown, page
 from trading_graph.otel.sources import read
-from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace import SpanTable, Trace
 from trading_graph.otel.visible import visible, visible_line
 from trading_graph.service.cli import main
 
@@ -112,6 +113,13 @@ def test_neither_does_a_command(tmp_path: Path, words: tuple[str, ...]) -> None:
     said = CliRunner().invoke(main, [*words, str(tmp_path / "serial.json")])
     assert said.stdout
     assert not UNSAFE & set(said.output)
+
+
+def test_neither_does_the_trace_view(tmp_path: Path) -> None:
+    slow, _ = traces(tmp_path)
+    view = trace_view(Trace(slow))
+    assert len(view.names) == len(set(slow.names))
+    assert not UNSAFE & set("".join(view.names))
 
 
 def test_text_that_is_safe_stays_as_it_is() -> None:
