@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Sequence
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,7 +32,7 @@ def as_forwarded(request: web.Request, trusted: Sequence[Network]) -> web.Reques
         if not is_trusted(address, trusted):
             break
     scheme = _last(request, "X-Forwarded-Proto")
-    headers = CIMultiDict(request.headers)
+    headers = request.headers.copy()
     if host := _last(request, "X-Forwarded-Host"):
         headers["Host"] = host
     return request.clone(
