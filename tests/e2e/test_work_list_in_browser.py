@@ -47,6 +47,7 @@ def rows(page: Page) -> list[str]:
     return page.locator(".work tbody th a").all_inner_texts()
 
 
+@pytest.mark.full
 def test_runs_are_ticked_compared_filtered_and_found_by_their_bars(
     address: str, browser: Browser
 ) -> None:
@@ -83,7 +84,8 @@ def test_runs_are_ticked_compared_filtered_and_found_by_their_bars(
     page.close()
 
 
-@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("script", [True, False])
 def test_what_was_ticked_stays_while_the_list_grows_and_a_file_is_looked_at(
     address: str, browser: Browser, tmp_path: Path, script: bool
 ) -> None:
