@@ -91,7 +91,6 @@ def test_two_thousand_idle_connections_leave_room_for_others(tmp_path: Path) -> 
 async def _crowd(url: str) -> None:
     async with idle(url, 1_000, "127.0.0.2"), idle(url, 1_000, "127.0.0.3"):
         assert await healthy(url, "127.0.0.4") == 200
-        assert await healthy(url, "127.0.0.2") == 503
         async with aiohttp.ClientSession(url) as http:
             run = {"symbol": "AAPL", "analysts": ["market"]}
             async with http.post("/v1/runs", json=run) as answer:
