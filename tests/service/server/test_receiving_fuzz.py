@@ -104,6 +104,7 @@ def test_any_body_is_taken_or_refused(body: Sent) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1_800)
 @given(st.lists(BODIES, min_size=20, max_size=20))
 @settings(max_examples=5_500, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_hundred_thousand_bodies_are_taken_or_refused(bodies: list[Sent]) -> None:
