@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_portfolio_kill import CALLS_OF_RUN
 from tests.paid_model import PaidModel
 from tests.workers import house
 
@@ -18,9 +17,12 @@ def test_a_dead_workers_runs_go_on_with_another(workdir: Path, postgres_url: str
     with house(workdir, PaidModel(0.05), postgres_url) as begun:
         portfolio_id = begun.submit(*words)
         assert begun.submit(*words) == portfolio_id, "the same list is one portfolio"
+        begun.model.hold("research_manager")
         first, _ = begun.worker("--at-once", "2"), begun.worker("--at-once", "2")
-        begun.wait_for_calls(CALLS_OF_RUN)
+        # Both have two runs, of which all analysts and debaters have answered.
+        begun.wait_for_requests(4 * 7)
         begun.kill(first)
+        begun.model.release()
         document = begun.wait_until_over()
         begun.assert_each_ended_once(document, 4)
         assert begun.assert_traces_are_whole(document) >= 1, "the dead worker had a run"
