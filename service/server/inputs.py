@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from aiohttp import BodyPartReader, web
@@ -149,11 +149,37 @@ def id_of(request: web.Request, name: str) -> str:
     return id
 
 
+def fault_in_words(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a value, in words for whoever sent it rather than for a programmer."""
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return "there is no such field; leave it out"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return "it is missing; give it"
+        case "literal_error" | "enum":
+            return f"give {context['expected']}"
+        case "too_short":
+            return f"give at least {context['min_length']}"
+        case "too_long":
+            return f"give at most {context['max_length']}"
+        case "string_pattern_mismatch" if context["pattern"] == f"^{ID}$":
+            return "give an id of 32 hexadecimal digits"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "give a whole number"
+        case "float_parsing" | "float_type":
+            return "give a number"
+        case "bool_parsing" | "bool_type":
+            return "give true or false"
+    words = fault["msg"].removeprefix("Value error, ")
+    return re.sub(r"^(Input|String|Value|List|Tuple) should", "it should", words)
+
+
 def _invalid(error: ValidationError, where: str) -> Problem:
     # The message does not repeat the input, which may be long, or a secret in the wrong place.
     errors = [
-        {"field": ".".join(map(str, each["loc"])) or where, "message": each["msg"]}
-        for each in error.errors(include_input=False, include_url=False, include_context=False)
+        {"field": ".".join(map(str, each["loc"])) or where, "message": fault_in_words(each)}
+        for each in error.errors(include_input=False, include_url=False)
     ]
     first = errors[0]
     summary = f"{first['field']}: {first['message']}" + (
@@ -205,6 +231,8 @@ async def save_parts(
                         HTTPStatus.UNPROCESSABLE_ENTITY,
                         f"The parts of the form are {' and '.join(names)}; name each by one.",
                     )
+                if part.filename == "":
+                    continue  # So a browser says that no file was chosen.
                 files = names_by_part[part.name]
                 if len(files) == MOST_PARTS:
                     raise Problem(

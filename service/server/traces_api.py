@@ -206,7 +206,7 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
         raise Problem(
             HTTPStatus.NOT_FOUND,
             f"Neither this service nor Jaeger at {service.settings.jaeger_url} has the trace "
-            f"{trace_id}; upload it to /v1/verdicts or /v1/diagnoses.",
+            f"{trace_id}; send it as a file.",
         )
     return trace_id
 
@@ -217,6 +217,7 @@ def _in_jaeger(url: str, trace_id: str) -> bool:
     except TraceError as error:
         raise Problem(
             HTTPStatus.BAD_GATEWAY,
+            f"This service has no trace {trace_id}, and could not look in Jaeger: "
             f"{str(error).rstrip('.')}; TRADING_GRAPH_JAEGER_URL says where it is.",
         ) from None
 

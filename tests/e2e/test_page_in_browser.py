@@ -220,6 +220,12 @@ def test_the_pages_fit_and_can_be_read(
     assert chart.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 860
     for summary in page.locator("summary").all():
         summary.click()
+    names = page.locator(".stacked tbody th").all()
+    assert len(names) > 10, "fan-outs and agents"
+    for name in names:
+        box = name.bounding_box()
+        assert box
+        assert box["height"] < 60, "a name takes two lines at most"
     assert_fits(page)
     assert_contrast(page)
 

@@ -15,13 +15,16 @@ from trading_graph.otel.diagnosis import Diagnosis, ranking_of, what_if
 from trading_graph.otel.diagnosis import Interval as DiagnosisInterval
 from trading_graph.otel.report.documents.diagnosis import IntervalJson
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION, Document
-from trading_graph.otel.trace import Span, SpanTable, Trace, table_of
+from trading_graph.otel.trace import Span, SpanTable, Trace, semconv, table_of
 from trading_graph.otel.trace.intervals import Interval
 from trading_graph.otel.trace.table import ORPHAN
 from trading_graph.otel.trace.waits import own_waits
 from trading_graph.otel.verdict import FanOut, Outcome, Verdict
 from trading_graph.otel.visible import visible_line
 from trading_graph.otel.vocabularies.limits import ITEM
+
+_CUT = ("cancelled", semconv.KILLED)
+"""The values of error.type of work that did nothing wrong."""
 
 Stretch = tuple[int, int, int]
 """A span, and a part of its time: start and end."""
@@ -80,7 +83,8 @@ class TraceViewJson(Document, frozen=True, kw_only=True):
     """All spans of a trace, and what is marked on them.
 
     `service` is the service of the first span, empty where that is not recorded.
-    `failed` are the spans whose status is an error, `path` is the critical path in order of time,
+    `failed` are the spans whose status is an error, and `cut` are those of them that were cancelled
+    or whose process was killed. `path` is the critical path in order of time,
     and `waits` are the recorded waits for a turn. `missing` says why there is no verdict; a trace
     without one has no critical path, no checks and no findings.
     """
@@ -96,6 +100,7 @@ class TraceViewJson(Document, frozen=True, kw_only=True):
     roles: list[str]
     spans: SpanColumnsJson
     failed: list[int]
+    cut: tuple[int, ...] = ()
     path: list[Stretch]
     waits: list[Stretch]
     fan_outs: list[FanOutMarkJson]
@@ -242,6 +247,13 @@ def trace_view(
             end_ns=[end - begin for _, end in columns.intervals],
         ),
         failed=sorted(columns.place[columns.recorded.span_ids[row]] for row in failed),
+        cut=tuple(
+            sorted(
+                columns.place[columns.recorded.span_ids[row]]
+                for row in failed
+                if columns.recorded.attributes(row).get(semconv.ERROR_TYPE) in _CUT
+            )
+        ),
         path=[] if diagnosis is None else columns.stretches(ranking_of(diagnosis).path.segments),
         waits=columns.stretches(waits),
         fan_outs=[] if measures is None else [_fan_out(columns, e) for e in measures.fan_outs],

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from trading_graph.graph.errors import BadHoldingsError
 from trading_graph.service.run.holdings_input import parse_cash, parse_positions
-from trading_graph.service.server.inputs import first
+from trading_graph.service.server.inputs import fault_in_words, first
 
 _T = TypeVar("_T")
 
@@ -76,7 +76,9 @@ class FormSchema(Generic[_T]):
         try:
             request = self._request.validate_python(values)
         except ValidationError as error:
-            errors |= {str(each["loc"][0]): _sentence(each["msg"]) for each in error.errors()}
+            errors |= {
+                str(each["loc"][0]): _sentence(fault_in_words(each)) for each in error.errors()
+            }
         return Input(form, errors) if errors else request
 
     def fields(self, typed: Input) -> Mapping[str, FormField]:

@@ -61,6 +61,7 @@ def start_form(typed: Input, default_date: str) -> StartForm:
     )
 
 
+_NOTHING_TYPED = Input()
 _FIELD_OF = {BadDateError: "date", BadHoldingsError: "holdings", BadLanguageError: "language"}
 _ROWS, _LIVE, _SERVICES = 25, 20, 200
 _HEALTH_S = 60.0
@@ -69,7 +70,7 @@ _HEALTH_S = 60.0
 
 async def show(request: web.Request) -> web.Response:
     """The page."""
-    return await _home(request, Input())
+    return await home_page(request, Input())
 
 
 async def start(request: web.Request) -> web.Response:
@@ -77,14 +78,14 @@ async def start(request: web.Request) -> web.Response:
     form = await form_of(request)
     run_request = read_request(form)
     if isinstance(run_request, Input):
-        return await _home(request, run_request, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return await home_page(request, run_request, HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         run = await _queue(request, run_request, first(form, "key"))
     except BadRequestError as error:
         fields = Input(form, {_FIELD_OF.get(type(error), "symbol"): str(error)})
-        return await _home(request, fields, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return await home_page(request, fields, HTTPStatus.UNPROCESSABLE_ENTITY)
     except Problem as problem:
-        response = await _home(request, Input(form, {"": problem.detail}), problem.status)
+        response = await home_page(request, Input(form, {"": problem.detail}), problem.status)
         response.headers.update(problem.headers)
         return response
     return see_other(f"/runs/{run.id}")
@@ -109,9 +110,13 @@ async def _queue(request: web.Request, run_request: RunRequest, key: str) -> Sto
     return run
 
 
-async def _home(
-    request: web.Request, fields: Input, status: HTTPStatus = HTTPStatus.OK
+async def home_page(
+    request: web.Request,
+    fields: Input,
+    status: HTTPStatus = HTTPStatus.OK,
+    trace_fields: Input = _NOTHING_TYPED,
 ) -> web.Response:
+    """The page with its two forms as they were typed: a run's, and that of a trace to look at."""
     service = request.app[SERVICE]
     store, announced = service.store, service.choice.announcement
     query = query_of(request, WorkQuery) if request.method == "GET" else WorkQuery()
@@ -128,6 +133,8 @@ async def _home(
         status=status,
         announced=f"{announced[:1].upper()}{announced[1:]}",
         form=start_form(fields, service.default_date),
+        trace_id=first(trace_fields.values, "id"),
+        trace_errors=trace_fields.errors,
         count=f"{len(running)} running, {len(waiting)} waiting." if live else "Nothing runs now.",
         growing=service.receiver.growing.documents()[:_LIVE],
         live=[await _live_run(service, run) for run in first_live],

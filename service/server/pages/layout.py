@@ -13,6 +13,7 @@ from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.graph.price_text import money_text
 from trading_graph.otel.report import html as report_html
+from trading_graph.otel.verdict import Strength
 from trading_graph.otel.visible import visible
 from trading_graph.service.server.access import ACCESS
 
@@ -37,6 +38,23 @@ def outcome(passed: bool | None) -> tuple[str, str]:
     if passed is None:
         return "no verdict", "plain"
     return ("passed", "good") if passed else ("failed", "bad")
+
+
+_GRADES = {
+    Strength.PROVEN: "good",
+    Strength.OVERLAPPING: "warn",
+    Strength.SUSPICIOUS: "bad",
+    Strength.SERIAL: "bad",
+    Strength.NOT_APPLICABLE: "plain",
+    "simulated": "plain",
+}
+
+
+def grade(text: str) -> tuple[str, str, str]:
+    """A strength in a word, the kind of its badge, and its reason; what has no word is a reason."""
+    word, _, reason = text.partition(": ")
+    kind = _GRADES.get(word, "")
+    return (word, kind, reason) if kind else ("", "", text)
 
 
 def away(level: float, base: float) -> str:
@@ -70,7 +88,9 @@ ENVIRONMENT = report_html.environment(
         ]
     )
 )
-ENVIRONMENT.filters.update(away=away, money=money, outcome=outcome, spoken=spoken, utc=utc)
+ENVIRONMENT.filters.update(
+    away=away, grade=grade, money=money, outcome=outcome, spoken=spoken, utc=utc
+)
 ENVIRONMENT.tests.update(external=is_external, linkable=is_linkable)
 
 

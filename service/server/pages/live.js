@@ -251,7 +251,8 @@ function showBack() {
 // The page is loaded again, and the parts that have changed are taken over; false where that fails.
 async function refresh() {
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    // The answer to a form of the home page has that form's address, which has no page.
+    const answer = await fetch(["/runs", "/traces"].includes(location.pathname) ? "/" : location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return false;
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of document.querySelectorAll("[data-fresh]")) {

@@ -7,6 +7,7 @@ typed, so that whoever reads sees where they would lead.
 
 import asyncio
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from trading_graph.service.server.pages.verdict_page import (
 )
 from trading_graph.service.server.runs_api import cancel as cancel_if_open
 from trading_graph.service.server.runs_api import owner_of, run_of
-from trading_graph.service.store import StoredRun, StoredVerdict, now
+from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 
 _RELOAD_S = 3
 _MOST_BYTES = 2**20
@@ -108,7 +109,7 @@ def _show_over(
     begin = (run.started or run.created) + progress.dead_s
     verdict = None
     if stored is not None:
-        verdict = verdict_view(stored.document)
+        verdict = verdict_view(stored.document, cancelled=run.state is RunState.CANCELLED)
     elif owner is not None and section.kept is not None:
         verdict = VerdictView.of(section.kept.verdict)  # nobody stores those of portfolios
     duration = None
@@ -128,6 +129,7 @@ def _show_over(
         source_head=SOURCE_HEAD,
         sources=[] if results.decision is None else source_rows(results.decision.sources),
         verdict=verdict,
+        key=secrets.token_urlsafe(16),
         trace_view=section,
         numbers=numbers_of(progress, begin),
         reports=results.reports,

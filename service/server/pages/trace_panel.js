@@ -12,7 +12,7 @@ export function panelOf(tree, at, details, problem, close) {
   const parts = [
     element("div", { class: "panel-head" }, element("h3", {}, tree.name[at]),
       element("button", { type: "button", class: "quiet", "aria-label": "Close the panel", onclick: close }, "×")),
-    element("p", { class: "note" }, `${tree.role[at]}${tree.failed.has(at) ? ", failed" : ""}, ${brief((tree.end[at] - tree.start[at]) / NS)} from ${brief(tree.start[at] / NS)} on`),
+    element("p", { class: "note" }, `${tree.role[at]}${tree.failed.has(at) ? ", failed" : tree.cut.has(at) ? ", cancelled" : ""}, ${brief((tree.end[at] - tree.start[at]) / NS)} from ${brief(tree.start[at] / NS)} on`),
   ];
   if (problem) parts.push(element("p", { class: "error" }, problem));
   if (details && !problem) {

@@ -45,7 +45,8 @@ export class Tree {
       for (let n = this.children[at].length - 1; n >= 0; n--) pending.push(this.children[at][n]);
     }
     for (let n = count - 1; n >= 0; n--) if (parent[this.order[n]] >= 0) this.size[parent[this.order[n]]] += this.size[this.order[n]];
-    this.failed = new Set(view.failed);
+    this.cut = new Set(view.cut ?? []);
+    this.failed = new Set(view.failed.filter((at) => !this.cut.has(at)));
     [this.path, this.waits, this.onPath, this.below] = [new Map(), new Map(), new Set(), new Map()];
     for (const [list, where] of [[view.path, this.path], [view.waits, this.waits]])
       for (const [at, from, to] of list) (where.get(at) ?? where.set(at, []).get(at)).push([from, to]);

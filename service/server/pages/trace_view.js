@@ -13,7 +13,7 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 class TraceView {
   constructor(mount, view) {
     [this.mount, this.address, this.tree] = [mount, mount.dataset.trace, new Tree(view)];
-    Object.assign(this, { folded: new Set(), from: 0, to: this.tree.whole, current: this.tree.order[0] ?? -1, open: -1, lit: null, after: null });
+    Object.assign(this, { folded: new Set(), from: 0, to: this.tree.whole, current: this.tree.order[0] ?? -1, open: -1, lit: null, after: null, mouseAt: "", keyAt: "" });
     this.filter = { text: "", role: "", errors: false, path: false };
     this.details = new Map();
     this.build();
@@ -171,8 +171,11 @@ class TraceView {
     const free = [];
     const kept = new Map();
     for (const row of this.pool) (row.number >= first && row.number < last && !all ? kept.set(row.number, row) : free.push(row));
-    for (let number = first; number < last; number++) if (!kept.has(number)) this.fill(free.pop(), number, high);
-    for (const row of free) { row.number = -1; row.hidden = true; }
+    for (let number = first; number < last; number++) if (!kept.has(number)) this.fill(free.shift(), number, high);
+    for (const row of free) { row.number = Infinity; row.hidden = true; }
+    // A reader of the document meets the rows in the order in which the eye sees them.
+    this.pool.sort((a, b) => (a.number === b.number ? 0 : a.number - b.number));
+    this.pool.forEach((row, place) => { if (this.rows.children[place] !== row) this.rows.insertBefore(row, this.rows.children[place]); });
     this.scroll.setAttribute("aria-activedescendant", this.rowAt.has(this.current) ? `span-row-${this.current}` : "");
     if (!all) return;
     this.chart.style.setProperty("--bar", `${this.scroll.offsetWidth - this.scroll.clientWidth}px`);
@@ -221,7 +224,7 @@ class TraceView {
       this.piece(pieces, "before", start[at], end[at]);
       this.piece(pieces, "after", this.after.start_ns[at], this.after.end_ns[at]);
     } else {
-      this.piece(pieces, `bar ${kind}${tree.failed.has(at) ? " failed-bar" : ""}`, start[at], end[at]);
+      this.piece(pieces, `bar ${kind}${tree.failed.has(at) ? " failed-bar" : ""}${tree.cut.has(at) ? " cut" : ""}`, start[at], end[at]);
       for (const [from, to] of (tree.waits.get(at) ?? []).slice(0, PIECES)) this.piece(pieces, "wait", from, to);
       for (const [from, to] of tree.pathOf(at, folded).slice(0, PIECES)) this.piece(pieces, "path", from, to);
       if (fanOut) this.piece(pieces, "release", start[at], start[at]);
@@ -242,7 +245,7 @@ class TraceView {
   sentence(at) {
     const { tree } = this, sum = (list) => (list ?? []).reduce((total, [from, to]) => total + to - from, 0) / NS;
     const path = sum(tree.path.get(at)), wait = sum(tree.waits.get(at)), fanOut = tree.fanOut.get(at);
-    return [`${brief((tree.end[at] - tree.start[at]) / NS)} from ${brief(tree.start[at] / NS)}`, tree.failed.has(at) ? "failed" : "",
+    return [`${brief((tree.end[at] - tree.start[at]) / NS)} from ${brief(tree.start[at] / NS)}`, tree.failed.has(at) ? "failed" : tree.cut.has(at) ? "cancelled" : "",
       path ? `${brief(path)} on the critical path` : "", wait ? `waited ${brief(wait)}` : "",
       fanOut ? `branch ${fanOut.number} of ${fanOut.spans.length} of ${fanOut.name}: ${fanOut.strength}` : ""].filter(Boolean).join("; ");
   }
@@ -273,7 +276,7 @@ class TraceView {
     const x = (time) => (time / tree.whole) * wide;
     for (const at of tree.order) {
       context.fillStyle = tree.failed.has(at) ? colours.bad : colours[KIND[tree.role[at]] ?? "other"];
-      context.globalAlpha = this.lit && !this.lit.spans.has(at) ? 0.2 : 1;
+      context.globalAlpha = this.lit && !this.lit.spans.has(at) ? 0.2 : tree.cut.has(at) ? 0.45 : 1;
       context.fillRect(x(tree.start[at]), tree.depth[at] * thick, Math.max(x(tree.end[at]) - x(tree.start[at]), 1), Math.max(thick - 1, 1));
     }
     context.globalAlpha = 1;
@@ -298,6 +301,9 @@ class TraceView {
 
   point(event) {
     const at = this.rowOf(event), box = this.chart.getBoundingClientRect();
+    // Rows that move below a mouse at rest are no news of the mouse.
+    if (this.keyAt === `${event.clientX},${event.clientY}`) return;
+    [this.keyAt, this.mouseAt] = ["", `${event.clientX},${event.clientY}`];
     this.tip.hidden = at < 0 || event.pointerType !== "mouse" || !this.drag.hidden;
     if (this.tip.hidden) return;
     this.tip.replaceChildren(element("b", {}, this.tree.name[at]), element("span", {}, this.sentence(at)));
@@ -369,6 +375,7 @@ class TraceView {
     const act = acts[event.key];
     if (!act) return;
     event.preventDefault();
+    [this.tip.hidden, this.keyAt] = [true, this.mouseAt];
     act();
   }
 

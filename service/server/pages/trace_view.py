@@ -7,7 +7,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from trading_graph.otel.report.documents.trace_view import TraceViewJson
+from trading_graph.otel.diagnosis import FindingKind
+from trading_graph.otel.report.documents.trace_view import FindingMarkJson, TraceViewJson
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.api_documents import Query
@@ -22,6 +23,14 @@ MOST_ROWS = 1_000
 """The most rows of a table on one page."""
 
 _DEEPEST = 8
+_MUCH = 0.05
+"""The share of the whole time from which a gain is shown without being asked for."""
+_IN_SERIES = (
+    FindingKind.SERIAL_FAN_OUT,
+    FindingKind.SERIAL_AGENTS,
+    FindingKind.SERIAL_TOOLS,
+    FindingKind.SERIAL_CALLS,
+)
 _LONGEST = 200
 
 
@@ -45,19 +54,40 @@ class SpanRow:
 class TraceSection:
     """The trace view of a page: `trace_id` is its address, and `problem` why there is none.
 
-    `grows` says that spans of the trace still come.
+    `status` is that of the problem, and `grows` says that spans of the trace still come.
     """
 
     trace_id: str
     kept: KeptView | None
     rows: Sequence[SpanRow] = ()
     problem: str = ""
+    status: HTTPStatus = HTTPStatus.NOT_FOUND
     grows: bool = False
 
     @property
     def view(self) -> TraceViewJson | None:
         """The view itself."""
         return None if self.kept is None else self.kept.document
+
+    @property
+    def gain_s(self) -> float:
+        """What fixing one of the findings gains at most, in seconds."""
+        findings = () if self.view is None else self.view.findings
+        return max((each.gain_s.high for each in findings), default=0.0)
+
+    @property
+    def can_gain(self) -> bool:
+        """Whether a fix may save so much of the time that a reader should see it at once."""
+        return self.view is not None and self.gain_s >= _MUCH * self.view.duration_ns / 1e9
+
+    @property
+    def in_series(self) -> FindingMarkJson | None:
+        """The first finding on work in series that may save so much."""
+        if self.view is None:
+            return None
+        least_s = _MUCH * self.view.duration_ns / 1e9
+        series = (each for each in self.view.findings if each.kind in _IN_SERIES)
+        return next((each for each in series if each.gain_s.high >= least_s), None)
 
     @property
     def left_out(self) -> int:
@@ -71,7 +101,7 @@ async def trace_section(request: web.Request, trace_id: str) -> TraceSection:
     try:
         kept = await service.views.view(await trace_word(service, trace_id))
     except Problem as problem:
-        return TraceSection(trace_id, None, problem=problem.detail)
+        return TraceSection(trace_id, None, problem=problem.detail, status=problem.status)
     rows = await asyncio.to_thread(span_rows, kept.document, 0, MOST_ROWS)
     grows = any(each.trace_id == trace_id for each in service.receiver.growing.documents())
     return TraceSection(trace_id, kept, rows, grows=grows)
@@ -122,7 +152,7 @@ def span_rows(view: TraceViewJson, first: int, end: int) -> list[SpanRow]:
     for finding in view.findings:
         for at in wanted.intersection(finding.spans):
             marks[at].append(f"finding {finding.number}: {finding.kind}")
-    failed = set(view.failed)
+    failed, cut = set(view.failed).difference(view.cut), set(view.cut)
     return [
         SpanRow(
             id=spans.id[at],
@@ -133,7 +163,7 @@ def span_rows(view: TraceViewJson, first: int, end: int) -> list[SpanRow]:
             took=brief((spans.end_ns[at] - spans.start_ns[at]) / 1e9),
             on_path=brief(on_path[at] / 1e9) if at in on_path else "",
             waited=brief(waited[at] / 1e9) if at in waited else "",
-            marks="; ".join(marks[at]),
+            marks="; ".join([*(["cancelled"] if at in cut else []), *marks[at]]),
             failed=at in failed,
         )
         for at in chosen

@@ -5,7 +5,6 @@ Also the page of a trace that is no run of ours.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Self
 
 import msgspec
@@ -17,7 +16,7 @@ from trading_graph.otel.report.verdict import CheckRow
 from trading_graph.otel.verdict import Outcome, Strength
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.inputs import id_of
-from trading_graph.service.server.pages.layout import page, see_other
+from trading_graph.service.server.pages.layout import outcome, page, see_other
 from trading_graph.service.server.pages.run_progress import LIMIT_S
 from trading_graph.service.server.pages.trace_view import trace_section
 from trading_graph.service.server.problems import Problem
@@ -40,7 +39,7 @@ async def show(request: web.Request) -> web.Response:
     section = await trace_section(request, trace_id)
     if stored is None:
         if section.kept is None:
-            raise Problem(HTTPStatus.NOT_FOUND, section.problem)
+            raise Problem(section.status, section.problem)
         stored = _judged_now(section.kept)
     return page(
         request,
@@ -71,17 +70,53 @@ def _judged_now(kept: KeptView) -> StoredVerdict:
     )
 
 
+CUT_SHORT = ("cut short", "plain")
+"""The word, and the kind of its badge, for a cancelled run in which nothing failed by itself."""
+_ERRORS = "errors"
+"""The id of the check that counts what was cancelled among the errors."""
+
+
+def is_cut_short(failures: Sequence[str], *, errors: int, cancellations: int, retries: int) -> bool:
+    """Whether the checks that failed, by id, failed only because work was cancelled."""
+    return list(failures) == [_ERRORS] and 0 < errors == cancellations and not retries
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictView:
-    """A verdict, and its checklist as reports have it."""
+    """A verdict, and its checklist as reports have it; `cancelled` says that its run was."""
 
     document: VerdictJson
     checks: Sequence[CheckRow]
+    cancelled: bool = False
 
     @classmethod
-    def of(cls, document: VerdictJson) -> Self:
-        """The view of a verdict's document."""
-        return cls(document, [CheckRow.of(each) for each in document.checks])
+    def of(cls, document: VerdictJson, *, cancelled: bool = False) -> Self:
+        """The view of a verdict's document, and whether its run was cancelled."""
+        return cls(document, [CheckRow.of(each) for each in document.checks], cancelled)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the run was cancelled, and nothing failed by itself."""
+        measures = self.document.measures
+        if not self.cancelled or measures is None:
+            return False
+        return is_cut_short(
+            [check.id for check in self.failures],
+            errors=measures.errors,
+            cancellations=measures.cancellations,
+            retries=measures.retries,
+        )
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """The verdict in a word, and the kind of its badge."""
+        return CUT_SHORT if self.cut_short else outcome(self.document.passed)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """The notes on the trace and on its checks, each once."""
+        of_checks = (note for check in self.checks for note in check.notes)
+        return list(dict.fromkeys([*self.document.notes, *of_checks]))
 
     @property
     def failures(self) -> Sequence[CheckRow]:
@@ -125,9 +160,9 @@ class VerdictView:
         return f"{failures} of {judged} checks failed" if failures else f"all of {judged} checks"
 
 
-def verdict_view(stored: str) -> VerdictView:
-    """A stored verdict."""
-    return VerdictView.of(msgspec.json.decode(stored, type=VerdictJson))
+def verdict_view(stored: str, *, cancelled: bool = False) -> VerdictView:
+    """A stored verdict, and whether its run was cancelled."""
+    return VerdictView.of(msgspec.json.decode(stored, type=VerdictJson), cancelled=cancelled)
 
 
 @dataclass(frozen=True, slots=True)

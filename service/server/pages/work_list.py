@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from trading_graph.otel.verdict import Outcome
 from trading_graph.service.server.api_documents import Identifier, Query
-from trading_graph.service.server.pages.verdict_page import RunDuration
+from trading_graph.service.server.pages.verdict_page import CUT_SHORT, RunDuration, is_cut_short
 from trading_graph.service.store import (
     OVER,
     RunState,
@@ -131,9 +131,16 @@ class _Projection(msgspec.Struct, frozen=True):
 
 
 class _Check(msgspec.Struct, frozen=True):
+    id: str
     title: str
     outcome: Outcome
     projection: _Projection | None = None
+
+
+class _Measures(msgspec.Struct, frozen=True):
+    errors: int
+    cancellations: int
+    retries: int
 
 
 class _Verdict(msgspec.Struct, frozen=True):
@@ -142,6 +149,7 @@ class _Verdict(msgspec.Struct, frozen=True):
     checks: tuple[_Check, ...]
     missing: tuple[str, ...] = ()
     nothing_to_judge: str = ""
+    measures: _Measures | None = None
 
 
 _VERDICT = msgspec.json.Decoder(_Verdict)
@@ -158,6 +166,9 @@ def row_of(work: Work) -> WorkRow:
 def run_row(run: StoredRun, stored: StoredVerdict | None) -> WorkRow:
     """The row of a run, with the verdict on it if there is one."""
     verdict, kind, reason = _outcome(run.passed, stored)
+    if run.state is RunState.CANCELLED and stored is not None and _is_cut_short(stored):
+        verdict, kind = CUT_SHORT
+        reason = "It was cancelled; nothing failed by itself."
     if run.error and run.state is RunState.FAILED:
         reason = run.error
     elif stored is None and run.state is RunState.CANCELLED and run.started is None:
@@ -226,6 +237,13 @@ def _outcome(passed: bool | None, stored: StoredVerdict | None) -> tuple[str, st
     if passed:
         return "passed", "good", ""
     return "failed", "bad", _failed(verdict.checks)
+
+
+def _is_cut_short(stored: StoredVerdict) -> bool:
+    verdict = _VERDICT.decode(stored.document)
+    failures = [check.id for check in verdict.checks if check.outcome is Outcome.FAIL]
+    measures = verdict.measures
+    return measures is not None and is_cut_short(failures, **msgspec.structs.asdict(measures))
 
 
 def _failed(checks: Sequence[_Check]) -> str:

@@ -59,6 +59,7 @@ async def test_wherever_it_stands_its_spans_say_cancelled(
         verdict = await service.get(run["links"]["verdict"])
         await service.get(run["links"]["decision"], 404)
         diagnosis = await service.get(run["links"]["diagnosis"])
+        view = await service.get(f"/v1/traces/{run['id']}/view")
         after = await service.start(symbol="NVDA")
         assert (await service.over(after["id"]))["state"] == "done"
     trace = await asyncio.to_thread(trace_of, tmp_path, run["id"])
@@ -68,6 +69,8 @@ async def test_wherever_it_stands_its_spans_say_cancelled(
     stopped = [row for row in range(len(trace)) if semconv.ERROR_TYPE in trace.attributes(row)]
     assert {trace.attributes(row)[semconv.ERROR_TYPE] for row in stopped} == {"cancelled"}
     assert len(stopped) > 1, "what was open is marked too"
+    assert len(view["cut"]) == len(stopped)
+    assert view["cut"] == view["failed"], "none of them went wrong"
     assert [each["type"] for each in told[-2:]] == ["verdict", "finished"]
     assert told[-1]["state"] == "cancelled"
     assert (answer["passed"], verdict["passed"]) == (False, False), "it did not come to its end"

@@ -120,13 +120,44 @@ def document(**more: Any) -> str:
 def test_a_failed_check_says_why_where_and_what_to_do() -> None:
     page = re.sub(r"<[^>]+>", "", verdict_section(document()))
     for said in (
-        "0 of 3 (limit: every group)",
-        "serial: they were dispatched one after the other",
+        "0 of 3 (limit: every group); they were dispatched one after the other",
         "Spans: execute_tool get_prices",
         "Do: Start them at once",
         "1 of 1 checks failed",
     ):
         assert said in page
+
+
+def badges(page: str) -> list[tuple[str, str]]:
+    """The badges of a page: their kind and their word."""
+    return re.findall(r'<span class="badge (\w+)">([^<]+)</span>', page)
+
+
+@pytest.mark.parametrize(
+    ("strength", "badge", "reason"),
+    [
+        ("proven", ("good", "proven"), ""),
+        ("overlapping, not proven: no lag is recorded", ("warn", "overlapping, not proven"), "no"),
+        ("serial: an LLM turn stands between", ("bad", "serial"), "an LLM turn stands between"),
+        ("root and no orphan; no span count was declared", None, "root and no orphan"),
+    ],
+)
+def test_a_badge_is_a_word_and_its_reason_stands_with_the_figures(
+    strength: str, badge: tuple[str, str] | None, reason: str
+) -> None:
+    page = verdict_section(document(outcome="pass", strength=strength))
+    assert badges(page)[1:] == ([] if badge is None else [badge])
+    (figures,) = re.findall(r'<span class="measured">([^<]*)</span>', page)
+    assert reason in figures
+
+
+def test_the_notes_of_a_verdict_are_in_sight_each_once() -> None:
+    notes = ["5 spans (stock) ran one after the other.", EVIL]
+    said = json.loads(document(outcome="pass", notes=notes))
+    page = verdict_section(json.dumps({**said, "passed": True, "notes": [notes[0]]}))
+    assert page.count(notes[0]) == 1
+    assert page.index(notes[0]) < page.index("<details"), "they are not folded away"
+    assert_inert(page)
 
 
 def test_an_incomplete_trace_has_no_verdict() -> None:
@@ -229,6 +260,55 @@ def test_the_state_of_a_run_is_told_apart_from_its_verdict() -> None:
     assert "before it began" in row.reason
     row = run_row(replace(run, state=RunState.FAILED, error="The model is away."), None)
     assert (row.state, row.reason) == ("failed", "The model is away.")
+
+
+PROFILE = {"spans": 1, "average": 1.0, "peak": 1, "serial_fraction": 1.0, "busy_s": 1.0}
+
+
+def failings(errors: int, cancellations: int, retries: int = 0) -> dict[str, Any]:
+    """The measures of a run in which so many spans failed."""
+    return {
+        **{"wall_s": 1.0, "work": PROFILE, "fan_outs": [], "llm_calls": 1, "llm_chain": 1},
+        **{"barrier_idle_s": 0.0, "loop_lag_ms": None, "queue_wait_s": 0.0, "cache": {}},
+        **{"errors": errors, "cancellations": cancellations, "retries": retries},
+    }
+
+
+@pytest.mark.parametrize(
+    ("check", "measures", "word"),
+    [
+        ("errors", failings(9, 9), "cut short"),
+        ("errors", failings(9, 8), "failed"),
+        ("errors", failings(9, 9, retries=1), "failed"),
+        ("errors", failings(0, 0), "failed"),
+        ("tools", failings(9, 9), "failed"),
+        ("errors", None, "failed"),
+    ],
+)
+def test_a_cancelled_run_failed_only_where_something_failed_by_itself(
+    check: str, measures: dict[str, Any] | None, word: str
+) -> None:
+    said = json.dumps({**json.loads(document(id=check)), "measures": measures})
+    run = StoredRun(
+        id="1" * 32,
+        request=NVDA,
+        symbol="NVDA",
+        date="2025-11-14",
+        state=RunState.CANCELLED,
+        trace_id="1" * 32,
+        traceparent=None,
+        idempotency_key=None,
+        created=1.0,
+        passed=False,
+    )
+    row = run_row(run, stored(False, said))
+    assert row.verdict == word
+    assert (row.verdict_kind == "bad") == (word == "failed")
+    assert verdict_view(said, cancelled=True).outcome == (row.verdict, row.verdict_kind)
+    assert run_row(replace(run, state=RunState.DONE), stored(False, said)).verdict == "failed"
+    assert verdict_view(said).outcome[0] == "failed"
+    page = render("verdict.html", verdict=verdict_view(said, cancelled=True))
+    assert (badges(page)[0][1], "was cancelled" in page) == (word, word == "cut short")
 
 
 def test_decisions_and_verdicts_do_not_share_colours() -> None:

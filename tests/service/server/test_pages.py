@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ async def test_what_was_typed_stays_when_it_cannot_be_run(tmp_path: Path) -> Non
             ({"symbol": "NVDA", "date": "2099-01-01"}, "2099-01-01"),
             ({"symbol": "NVDA", "risk_rounds": "77"}, "less than or equal to 5"),
             ({"symbol": EVIL}, "ticker symbol"),
+            ({"symbol": "NVDA", "chosen": "1"}, "Give at least 1."),
             ({"symbol": "NVDA", "language": "Klingon"}, "is no language that is known here"),
         ):
             answer = await client.post("/runs", data=fields)
@@ -216,7 +218,7 @@ async def test_traces_of_other_services_have_pages(tmp_path: Path) -> None:
         assert "Trace of shop" in words(await text(client, f"/traces/{other}"))
         answer = await client.get(f"/traces/{run_id}", allow_redirects=False)
         assert answer.headers["Location"] == f"/runs/{run_id}"
-        await text(client, f"/traces/{'0' * 32}", 404)
+        await text(client, f"/traces/{'0' * 32}", 502)
 
 
 async def test_the_list_is_filtered_by_its_form_and_says_when_nothing_fits(
@@ -249,8 +251,14 @@ async def test_the_list_is_filtered_by_its_form_and_says_when_nothing_fits(
         chosen = [a["value"] for _, a in Tags(page).found if a.get("id") == "filter-symbol"]
         assert chosen == ["AAPL"], "what was chosen stays"
         assert '<option value="failed" selected>' in page
-        for wrong in ("state=asleep", "verdict=maybe", "symbol=NV%20DA", "after=x", "limit=3"):
-            await text(client, f"/?{wrong}", 422)
+        for wrong, said in (
+            ("kind=traces", "kind: give 'run' or 'trace'"),
+            ("verdict=maybe", "verdict: give 'passed', 'failed' or 'none'"),
+            ("symbol=NV%20DA", "is not a ticker symbol"),
+            ("after=x", "after: give an id of 32 hexadecimal digits"),
+            ("limit=3", "limit: there is no such field"),
+        ):
+            assert said in unescape(words(await text(client, f"/?{wrong}", 422)))
 
 
 async def test_pages_of_the_list_lead_both_ways_and_keep_the_filter(tmp_path: Path) -> None:
@@ -284,6 +292,11 @@ async def test_a_run_is_run_again_with_the_same_request(tmp_path: Path) -> None:
         path = await started(client, max_calls="40", date="2025-11-07")
         await over(client, path)
         first = path.rpartition("/")[2]
+        page = await text(client, path)
+        fields = [a for tag, a in Tags(page).found if tag in ("input", "button")]
+        assert [a["value"] for a in fields if a.get("name") == "run"] == [first]
+        assert len([a for a in fields if a.get("name") == "key" and a["value"]]) == 1
+        assert 'action="/runs/again"' in page
         form = {"run": first, "key": "k"}
         answer = await client.post("/runs/again", data=form, allow_redirects=False)
         assert answer.status == HTTPStatus.SEE_OTHER

@@ -8,17 +8,29 @@ from typing import Any
 from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 
-from tests.service.server.markup import EVIL
+from tests.service.server.markup import EVIL, Tags
 from tests.service.server.test_pages import opened, over, parts, started, text, words
 from trading_graph.service.server.uploads import MOST, Uploads, open_uploads
 
 
-def form(id: str = "", file: bytes = b"", name: str = "trace.json") -> FormData:
-    """What a browser sends of the box."""
+def form(id: str = "", file: bytes = b"", name: str = "") -> FormData:
+    """What a browser sends of the box; a file without a name is one that was not chosen."""
     data = FormData()
     data.add_field("id", id)
     data.add_field("file", file, filename=name, content_type="application/octet-stream")
     return data
+
+
+async def complaint(client: TestClient[Any, Any], data: FormData) -> tuple[int, str, str]:
+    """The status of an answer, the field that it complains about, and what was typed as the id."""
+    answer = await client.post("/traces", data=data)
+    page = await answer.text()
+    assert "Look at a trace" in page, "the form is there again"
+    inputs = {a.get("id"): a for tag, a in Tags(page).found if tag == "input"}
+    wrong = [name for name in ("id", "file") if "aria-invalid" in inputs[f"trace-{name}"]]
+    for name in wrong:
+        assert page.count(f'id="trace-{name}-error"') == 1
+    return answer.status, "".join(wrong), inputs["trace-id"]["value"] or ""
 
 
 async def post(client: TestClient[Any, Any], data: FormData) -> tuple[int, str]:
@@ -47,6 +59,30 @@ async def test_what_is_no_id_is_said_in_a_sentence(tmp_path: Path) -> None:
             assert "32 hexadecimal digits" in said
         status, said = await post(client, form())
         assert (status, "choose a file" in said) == (HTTPStatus.UNPROCESSABLE_ENTITY, True)
+        assert await complaint(client, form("xyz")) == (422, "id", "xyz")
+        assert await complaint(client, form(EVIL[:29])) == (422, "id", EVIL[:29])
+
+
+async def test_an_id_that_is_nowhere_is_said_at_its_field(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        _, said = await post(client, form("0" * 32))
+        assert "This service has no trace" in said
+        assert "could not look in Jaeger" in said
+        assert await complaint(client, form("0" * 32)) == (502, "id", "0" * 32)
+        api = await client.get(f"/v1/traces/{'0' * 32}/verdict", headers={"Accept": "*/*"})
+        page = await client.get(f"/traces/{'0' * 32}")
+        assert (api.status, page.status) == (502, 502), "whoever asks"
+
+
+async def test_a_file_that_is_empty_and_a_file_beside_an_id_are_told_apart(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        _, said = await post(client, form(name="empty.json"))
+        assert "The file is empty" in said
+        assert await complaint(client, form(name="empty.json")) == (422, "file", "")
+        both = form("0" * 32, b"{}", "trace.json")
+        assert await complaint(client, both) == (422, "", "0" * 32)
+        _, said = await post(client, form("0" * 32, b"{}", "trace.json"))
+        assert "not both" in said
 
 
 async def test_a_file_is_judged_and_has_a_page_until_the_service_stops(tmp_path: Path) -> None:
@@ -70,11 +106,10 @@ async def test_a_file_is_judged_and_has_a_page_until_the_service_stops(tmp_path:
 
 async def test_a_file_that_is_no_trace_is_refused_and_not_kept(tmp_path: Path) -> None:
     async with opened(tmp_path) as client:
-        status, said = await post(client, form(file=EVIL.encode()))
+        status, said = await post(client, form(file=EVIL.encode(), name="x"))
         assert status == HTTPStatus.UNPROCESSABLE_ENTITY
         assert str(tmp_path) not in said
-        status, said = await post(client, form(id="0" * 32, file=b"no trace"))
-        assert status == HTTPStatus.UNPROCESSABLE_ENTITY, "the file counts where there are both"
+        assert await complaint(client, form(file=b"no trace", name="x")) == (422, "file", "")
         folder = tmp_path / "runs" / ".uploads"
         assert await asyncio.to_thread(lambda: list(folder.glob("*"))) == []
 
@@ -82,7 +117,7 @@ async def test_a_file_that_is_no_trace_is_refused_and_not_kept(tmp_path: Path) -
 async def test_a_page_of_another_origin_uploads_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path) as client:
         headers = {"Origin": "https://evil.example"}
-        answer = await client.post("/traces", data=form(file=b"{}"), headers=headers)
+        answer = await client.post("/traces", data=form(file=b"{}", name="x"), headers=headers)
         assert answer.status == HTTPStatus.FORBIDDEN
 
 

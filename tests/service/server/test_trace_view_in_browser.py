@@ -183,6 +183,35 @@ def test_spans_are_filtered_by_role_by_error_and_by_the_critical_path(
     expect(found).to_have_text(f"{on_path} of 9 spans")
 
 
+def test_the_words_of_the_mouse_go_when_a_key_moves(
+    addresses: tuple[str, str], opened: Callable[..., Page]
+) -> None:
+    page = opened(addresses[1])
+    tip = page.locator(".view-tip")
+    page.get_by_role("treegrid").focus()
+    page.locator(".span-row.current").hover()
+    expect(tip).to_be_visible()
+    page.keyboard.press("End")
+    expect(tip).to_be_hidden()
+    page.mouse.move(500, 700)
+    page.mouse.move(500, 690)
+    page.locator(".span-row.current").hover()
+    expect(tip).to_be_visible()
+
+
+def test_rows_stand_in_the_document_as_they_are_seen(
+    addresses: tuple[str, str], opened: Callable[..., Page]
+) -> None:
+    page = opened(addresses[1])
+    page.get_by_role("treegrid").focus()
+    for key in ("Home", "PageDown", "PageDown", "PageUp", "End", "ArrowUp"):
+        page.keyboard.press(key)
+        numbers = page.evaluate(
+            "[...document.querySelectorAll('.span-row:not([hidden])')].map((row) => row.number)"
+        )
+        assert numbers == sorted(numbers), key
+
+
 def test_a_drag_zooms(addresses: tuple[str, str], opened: Callable[..., Page]) -> None:
     page = opened(addresses[0])
     strip = row(page, "slow").locator(".span-bar").bounding_box()
@@ -224,7 +253,7 @@ def test_findings_are_fixed_on_trial(
     addresses: tuple[str, str], opened: Callable[..., Page]
 ) -> None:
     page = opened(addresses[0])
-    page.get_by_text(re.compile("^What if")).click()
+    expect(page.get_by_text("Why so slow?")).to_be_visible()
     finding = page.locator("[data-finding='1']")
     finding.get_by_role("link", name="Show 3 spans in the trace").click()
     expect(page.locator(".span-row.lit")).to_have_count(3)

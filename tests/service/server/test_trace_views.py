@@ -1,9 +1,11 @@
 """Views of traces over HTTP: made once by a bounded process, anew when the trace has changed."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench.spans import span
 from tests.service.server.open_service import opened
 from tests.service.server.slow_trace import FAILING, SLOW, id_of, slow_spans, write_trace
 from trading_graph.service.run.folder import TRACE
@@ -73,11 +75,28 @@ async def test_a_trace_is_read_span_by_span_and_played_again(tmp_path: Path) -> 
             assert f'<a href="{page}">Back to the trace</a>' in await answer.text()
 
 
+async def test_a_trace_that_passes_says_how_much_of_it_was_in_series(tmp_path: Path) -> None:
+    async with opened(tmp_path, jaeger_url=NOWHERE, begun=False) as service:
+        calls = [span(3 + n, 2, "query stock", 900 * n, 900 * (n + 1)) for n in range(5)]
+        spans = [span(1, 0, "handle order", 0, 5000), span(2, 1, "look up", 0, 4500), *calls]
+        path = await asyncio.to_thread(write_trace, tmp_path / "runs", spans)
+        view = await service.get(f"/v1{path}/view")
+        finding = next(each for each in view["findings"] if each["kind"] == "serial calls")
+        async with service.http.get(path, headers={"Accept": "text/html"}) as answer:
+            page = await answer.text()
+    gain = f"up to {finding['gain_s']['high']:.2f} s to gain"
+    assert f"5 spans ran one after the other: {gain}" in page
+    assert 'class="badge good">passed' in page
+    assert f'href="#finding-{finding["number"]}"' in page
+    assert f'id="finding-{finding["number"]}"' in page
+    assert re.search(r'<details class="more why-slow" open>\s*<summary><b>Why so slow\?', page)
+
+
 async def test_a_page_says_why_a_trace_has_no_view(tmp_path: Path) -> None:
     async with opened(tmp_path, jaeger_url=NOWHERE, begun=False) as service:
         folder = tmp_path / "runs" / ("b" * 32)
         await asyncio.to_thread(folder.mkdir, parents=True)
         await asyncio.to_thread((folder / TRACE).write_text, "no trace\n")
         async with service.http.get(f"/traces/{'b' * 32}", headers={"Accept": "text/html"}) as page:
-            assert page.status == 404
+            assert page.status == 422
             assert TRACE in await page.text()
