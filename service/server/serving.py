@@ -188,7 +188,10 @@ async def _open_whole_store(
     async with open_store(path) as store:
         records = await asyncio.to_thread(lambda: list(files.read()))
         if restored := await restore_runs(store, records):
-            _LOG.warning("The store lacked %d runs, which their records brought.", len(restored))
+            number = len(restored)
+            _LOG.warning(
+                "The store lacked %d run%s, brought by the records.", number, "s" * (number != 1)
+            )
         yield store, restored
 
 

@@ -96,6 +96,10 @@ class Ledger:
             self._note_kept(trace_id, size, now - age)
         return self._files.unjudged()
 
+    def judged(self) -> list[str]:
+        """The ids of the traces that are judged, the oldest first."""
+        return list(self._kept)
+
     def record_all(self, bodies: Sequence[Body]) -> list[Recorded | Exception]:
         """Record bodies one after the other; an error is in the place of its body."""
         outcomes: list[Recorded | Exception] = []
