@@ -40,7 +40,8 @@ def find_trace(
 
     `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs,
     received traces and portfolios of this folder, then Jaeger. Several words are files that hold
-    parts of one trace. `id` picks one of several traces, and `join` takes those of one run together.
+    parts of one trace. `id` picks one of several traces, and `join` takes those of one run
+    together.
     """
     traces, origin = _read(words, source)
     if join:

@@ -188,10 +188,7 @@ async def _open_whole_store(
     async with open_store(path) as store:
         records = await asyncio.to_thread(lambda: list(files.read()))
         if restored := await restore_runs(store, records):
-            number = len(restored)
-            _LOG.warning(
-                "The store lacked %d run%s, brought by the records.", number, "s" * (number != 1)
-            )
+            _LOG.warning("Runs that the store lacked, brought by their records: %d.", len(restored))
         yield store, restored
 
 

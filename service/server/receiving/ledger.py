@@ -210,7 +210,7 @@ class Ledger:
             self._kept_bytes -= kept.size
             gone.append(trace_id)
         if gone:
-            _LOG.info("%d received traces had to go for newer ones, or were too old.", len(gone))
+            _LOG.info("Received traces that went for newer ones, or were too old: %d.", len(gone))
         return gone
 
     def discard(self, trace: GrowingTrace) -> None:

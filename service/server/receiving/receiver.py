@@ -281,11 +281,10 @@ class Receiver:
             in_store = await self._store.judged_traces()
             in_files = await self._in_thread(self._ledger.judged)
             lacking = [trace_id for trace_id in in_files if trace_id not in in_store]
-            if number := len(lacking):
+            if lacking:
                 _LOG.warning(
-                    "The store lacked the verdicts of %d received trace%s, judged again now.",
-                    number,
-                    "s" * (number != 1),
+                    "Received traces whose verdicts the store lacked, judged again: %d.",
+                    len(lacking),
                 )
             for trace_id in lacking:
                 while self._ledger.waiting >= _ROOM_TO_JUDGE_AGAIN * self.limits.waiting:

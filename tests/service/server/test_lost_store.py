@@ -92,13 +92,13 @@ async def test_the_verdicts_of_received_traces_are_there_again(
         for number, judged in before.items():
             await verdict(service, f"{number:032x}")
             assert await document(service, f"{number:032x}") == judged
-    told = "lacked the verdicts of 2 received traces"
+    told = "verdicts the store lacked, judged again: 2."
     assert [told in each.message for each in caplog.records].count(True) == 1
     caplog.clear()
     async with opened(tmp_path, begun=False) as service:
         await export(service, root(trace=3, declared=1))
         await verdict(service, f"{3:032x}")
-    assert "lacked the verdicts" not in caplog.text
+    assert "judged again" not in caplog.text
 
 
 async def restored_events(service: Any, run_id: str) -> list[dict[str, Any]]:
