@@ -152,7 +152,7 @@ def test_a_trace_with_a_span_missing_gets_no_verdict(workdir: Path, slow_run: st
     [
         (("last",), "trading-graph run AAPL"),
         (("nonsense",), "neither a file nor a trace id"),
-        (("0" * 32, "--from", "file"), "no run"),
+        (("0" * 32, "--from", "file"), "is not here"),
         (("0" * 32,), "does not answer"),
     ],
 )
