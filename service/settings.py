@@ -6,6 +6,7 @@ LangSmith's reads `LANGSMITH_*`.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_origin
 from urllib.parse import unquote, urlsplit
@@ -34,7 +35,7 @@ from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 
 _PREFIX = "TRADING_GRAPH_"
-_SHAPES = {tuple: '["...", "..."]', dict: '{"...": ...}'}
+_SHAPES: Mapping[object, str] = {tuple: '["...", "..."]', dict: '{"...": ...}'}
 
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Prices = tuple[_Dollars, _Dollars] | tuple[_Dollars, _Dollars, _Dollars]
