@@ -26,12 +26,17 @@ _SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|COOKIE", re.IG
 _HEADER_VARIABLE = re.compile(r"OTEL_EXPORTER_OTLP_(\w+_)?HEADERS")
 _SECRET_NAME = re.compile(rf"(?:^|[._-])(?:{_NAMES}|{_HEADERS})$", re.IGNORECASE)
 
+# The words that stand for a secret in our own advice, which says how to give one.
+_SHOWN_USER = r"(?-i:USER:PASSWORD)"
+_SHOWN_TOKEN = r"(?-i:TOKEN)(?![\w~+/=-]|\.\w)"
+_SHOWN_HEADER = rf"\s*(?-i:Bearer)\s{_SHOWN_TOKEN}\.?\s*$"
+
 _PATTERNS = re.compile(
     rf"""
-    (?P<user>(?<=://)[^\s/@"'<>]+(?=@))                     # user:password@ of a URL
+    (?P<user>(?<=://)(?!{_SHOWN_USER}@)[^\s/@"'<>]+(?=@))   # user:password@ of a URL
   | (?P<query>(?<=\?)(?<=[\w/=.\]:]\?)[\w.%~+-]+=[^\s"'<>)]*)   # ?a=b of a URL
-  | \b(?:bearer|basic)\s+(?P<scheme>[\w.~+/=-]{{6,}})
-  | (?<![\w-])(?:{_HEADERS})["']?\s*[:=]\s*["']?(?P<header>[^"'\r\n]+)
+  | \b(?:bearer|basic)\s+(?!{_SHOWN_TOKEN})(?P<scheme>[\w.~+/=-]{{6,}})
+  | (?<![\w-])(?:{_HEADERS})["']?\s*[:=](?!{_SHOWN_HEADER})\s*["']?(?P<header>[^"'\r\n]+)
   | (?<![a-z])(?:{_NAMES})["']?\s*[:=]\s*["']?(?P<assigned>[^\s"'&,;)}}]{{4,}})
   | (?P<key>
         \b(?:sk|pk|rk)-[\w-]{{12,}}

@@ -5,6 +5,7 @@ NotRecordedError
 NotProbedError
 NotResumableError
 StoreUnavailableError
+  StoreFileGoneError
 PortfolioError
 BadListError
 """
@@ -30,6 +31,10 @@ class NotResumableError(Exception):
 
 class StoreUnavailableError(Exception):
     """The service's store cannot be read or written; the message says why and what to do."""
+
+
+class StoreFileGoneError(StoreUnavailableError):
+    """The file of the open store was removed, or another one is in its place."""
 
 
 class PortfolioError(Exception):

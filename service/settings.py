@@ -6,8 +6,9 @@ LangSmith's reads `LANGSMITH_*`.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_origin
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -34,6 +35,7 @@ from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 
 _PREFIX = "TRADING_GRAPH_"
+_SHAPES: Mapping[object, str] = {tuple: '["...", "..."]', dict: '{"...": ...}'}
 
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Prices = tuple[_Dollars, _Dollars] | tuple[_Dollars, _Dollars, _Dollars]
@@ -292,7 +294,15 @@ def read_settings() -> Settings:
     except exceptions.SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
         name = _variable(field[1]) if field else "A setting"
-        raise SettingsError(f"{name} is not JSON; see docs/settings.md.") from None
+        shape = _json_shape(field[1] if field else "")
+        raise SettingsError(f"{name} is not JSON{shape}; see docs/settings.md.") from None
+
+
+def _json_shape(field: str) -> str:
+    """What the JSON of a setting looks like; empty where that is not known."""
+    info = Settings.model_fields.get(field)
+    shape = _SHAPES.get(get_origin(info.annotation)) if info else None
+    return f" such as '{shape}'" if shape else ""
 
 
 def _variable(field: str) -> str:

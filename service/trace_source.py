@@ -14,7 +14,7 @@ from trading_graph.otel.sources.trace_files import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.parts import Part, runs
 from trading_graph.otel.trace.parts import join as as_one
-from trading_graph.service.run.folder import TRACE, unfinished_sentence
+from trading_graph.service.run.folder import RECEIVED, TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
     from trading_graph.otel.sources.jaeger_query import JaegerQuery
@@ -38,9 +38,10 @@ def find_trace(
 ) -> SpanTable:
     """The trace that the command line names; raises TraceError.
 
-    `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs
-    and portfolios of this folder, then Jaeger. Several words are files that hold parts of one
-    trace. `id` picks one of several traces, and `join` takes those of one run together.
+    `source` is `file`, `jaeger` or `langsmith`, or None: a file where there is one, then the runs,
+    received traces and portfolios of this folder, then Jaeger. Several words are files that hold
+    parts of one trace. `id` picks one of several traces, and `join` takes those of one run
+    together.
     """
     traces, origin = _read(words, source)
     if join:
@@ -75,15 +76,10 @@ def _read(words: tuple[str, ...], source: str | None) -> tuple[list[SpanTable], 
     if word == "last":
         return _last(settings, source)
     trace_id = _trace_id(word)
-    for folder in (settings.out, settings.portfolios):
-        file = folder / trace_id / TRACE
-        if source in (None, "file") and file.is_file():
-            return read(_over(file)), str(file)
+    if source in (None, "file") and (file := _file_here(trace_id, settings)) is not None:
+        return read(_over(file)), str(file)
     if source == "file":
-        raise TraceError(
-            f"There is no run {trace_id} in {settings.out}, and no portfolio in "
-            f"{settings.portfolios}."
-        )
+        raise TraceError(f"{_not_here(trace_id, settings)}.")
     return [_from_backend(settings, source, trace_id)], word
 
 
@@ -105,13 +101,32 @@ def _from_backend(settings: "Settings", source: str | None, trace_id: str) -> Sp
             )
         return trace
     jaeger = _jaeger(settings)
-    trace = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
+    absent = "" if source == "jaeger" else f"{_not_here(trace_id, settings)}; "
+    try:
+        trace = jaeger.complete(trace_id) if jaeger.trace(trace_id) else None
+    except TraceError as error:
+        raise TraceError(f"{absent}{error}") from error
     if trace is None:
-        raise TraceError(
-            f"Neither {settings.out}, {settings.portfolios} nor Jaeger at {settings.jaeger_url} "
-            f"has {trace_id}."
-        )
+        raise TraceError(f"{absent}Jaeger at {settings.jaeger_url} has no trace {trace_id}.")
     return trace
+
+
+def _file_here(trace_id: str, settings: "Settings") -> Path | None:
+    """The file of a run, a portfolio or a received trace of this folder."""
+    received = settings.out / RECEIVED
+    files = (
+        settings.out / trace_id / TRACE,
+        settings.portfolios / trace_id / TRACE,
+        *(received / state / f"{trace_id}.jsonl" for state in ("judged", "growing")),
+    )
+    return next((file for file in files if file.is_file()), None)
+
+
+def _not_here(trace_id: str, settings: "Settings") -> str:
+    return (
+        f"{trace_id} is not here, as a run or received trace in {settings.out} or a portfolio in "
+        f"{settings.portfolios}"
+    )
 
 
 def runs_folder() -> Path:
@@ -120,7 +135,7 @@ def runs_folder() -> Path:
 
 
 def trace_file(word: str, settings: "Settings") -> Path:
-    """The file that a word names: a file, the id of a run or portfolio, or `last`.
+    """The file that a word names: a file, the id of a run, portfolio or received trace, or `last`.
 
     Raises TraceError.
     """
@@ -128,12 +143,9 @@ def trace_file(word: str, settings: "Settings") -> Path:
         return newest_run(settings.out) / TRACE
     if Path(word).is_file():
         return Path(word)
-    for folder in (settings.out, settings.portfolios):
-        if (file := folder / _trace_id(word) / TRACE).is_file():
-            return file
-    raise TraceError(
-        f"There is no run {word} in {settings.out}, and no portfolio in {settings.portfolios}."
-    )
+    if (file := _file_here(_trace_id(word), settings)) is None:
+        raise TraceError(f"{_not_here(word, settings)}.")
+    return file
 
 
 def configured_jaeger() -> "JaegerQuery":

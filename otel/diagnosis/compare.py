@@ -21,6 +21,7 @@ from trading_graph.otel.diagnosis.call_path import (
     measure_run,
 )
 from trading_graph.otel.diagnosis.structural_losses import Improvement, Regression, gains, losses
+from trading_graph.otel.diagnosis.subjects import subject_notes
 from trading_graph.otel.diagnosis.token_use import UseChange, agent_changes, use_change
 from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import Span, SpanTable, Trace, finite, row_of, semconv, table_of
@@ -326,7 +327,8 @@ def _notes(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
     }
     if len(latencies) > 1:
         notes.append("The runs were made with different simulated latencies.")
-    return notes
+    sides = [[(table_of(run.trace), row_of(run.span)) for run in side] for side in (base, new)]
+    return [*notes, *subject_notes(*sides)]
 
 
 CONFIDENCE = 0.95

@@ -20,6 +20,7 @@ from trading_graph.service.extras import VERSION
 from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.engine import Attendance, DurableEngine
 from trading_graph.service.portfolio.durable.shared_folders import queued
+from trading_graph.service.portfolio.engine import PortfolioState
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.portfolio.forecast import forecast
 from trading_graph.service.portfolio.status_document import portfolio_json
@@ -41,6 +42,7 @@ def submit_command(
     order = order.model_copy(update={"out": order.out.absolute()})
     folder = PortfolioFolder(settings.portfolios, order.id)
     place = database_of(database, settings)
+    place.reach()  # before anything is said to begin
     if not folder.is_queued:
         choice = order.choice(settings)
         announce(talk, folder, order, choice)
@@ -51,18 +53,21 @@ def submit_command(
             if answer is None:
                 return fail(REFUSAL, ErrorKind.USAGE)
             raise PortfolioError("The portfolio was not submitted, as you said.")
-    status = asyncio.run(DurableEngine(settings.portfolios, place, VERSION).submit(order))
+    engine = DurableEngine(settings.portfolios, place, VERSION)
+    status = asyncio.run(engine.submit(order))
     if as_json:
         results = folder.results(status.order, status.ticker_days)
         sys.stdout.write(encode(portfolio_json(status, results, settings)) + "\n")
     else:
         sys.stdout.write(f"{order.id}\n")
-        talk.print(
-            f"The portfolio is {status.state} in {place.name}; look at it with: trading-graph "
-            f"portfolio status {order.id}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        is_over = status.state is not PortfolioState.RUNNING
+        where = f"is {status.state}" if is_over else f"is in line in {place.name}"
+        lines = [
+            f"The portfolio {where}; look at it with: trading-graph portfolio status {order.id}",
+            *([] if is_over else _lines(asyncio.run(engine.attendance()))),
+        ]
+        for line in lines:
+            talk.print(line, highlight=False, soft_wrap=True)
     return ExitCode.OK
 
 
@@ -107,7 +112,7 @@ def _lines(attendance: Attendance) -> list[str]:
     if attendance.ownerless:
         versions = ", ".join(sorted({each.version for each in attendance.ownerless}))
         lines.append(
-            f"ALARM: nobody has {len(attendance.ownerless)} portfolios and ticker-days (version "
-            f"{versions}); where that stays so, start a worker of that version."
+            f"ALARM: nobody has {len(attendance.ownerless)} of the portfolios and ticker-days "
+            f"(version {versions}); where that stays so, start a worker of that version."
         )
     return lines

@@ -123,7 +123,9 @@ class PathTimeJson(Document, frozen=True, kw_only=True):
 class DiagnosisAnswer(Document, frozen=True, kw_only=True):
     """Where a run's time went, and its first findings; times are seconds.
 
-    `others` are the next findings in brief.
+    `others` are the next findings in brief. `fixes` is how many findings shorten the run for sure,
+    each on top of those before it. Where latencies were simulated, `target` is projected to real
+    ones, and gains are of `wall_s`, the run as it was recorded.
     """
 
     trace: str
@@ -133,6 +135,7 @@ class DiagnosisAnswer(Document, frozen=True, kw_only=True):
     target: TargetJson
     by_class: Mapping[str, float]
     longest: list[PathTimeJson]
+    fixes: int
     findings: list[NumberedFindingJson]
     others: list[BriefFindingJson]
     findings_left_out: int
@@ -263,6 +266,7 @@ def diagnosis_answer(name: TraceName, diagnosis: DiagnosisJson) -> DiagnosisAnsw
         trace=name.word,
         by_class=diagnosis.path.by_class,
         longest=[PathTimeJson(name=each, seconds=time) for each, time in by_name[:FIRST]],
+        fixes=len(diagnosis.steps),
         findings=[
             NumberedFindingJson.of(
                 each, number=number, spans=each.spans[:_SPANS], blocks=each.blocks[:_BLOCKS]

@@ -24,7 +24,8 @@ def traces_text(answer: TracesAnswer) -> str:
         return "There is no trace here; make one with `trading-graph record` or --trace-report."
     lines = [f"{each.trace}  ({each.kind}, {each.changed})" for each in answer.traces]
     more = answer.count - len(answer.traces)
-    return _lines(f"{answer.count} traces, the newest first:", *lines, _more(more), answer.next)
+    traces = f"{answer.count} trace{'s' * (answer.count != 1)}, the newest first:"
+    return _lines(traces, *lines, _more(more), answer.next)
 
 
 def verdict_text(answer: VerdictAnswer) -> str:
@@ -44,7 +45,7 @@ def verdict_text(answer: VerdictAnswer) -> str:
     ]
     return _lines(
         f"Trace {answer.trace_id} {outcome} ({passed} of {len(answer.checks)} checks passed, "
-        f"{answer.spans} spans{took}).",
+        f"{answer.spans} span{'s' * (answer.spans != 1)}{took}).",
         *failures,
         _more(answer.failures_left_out),
         answer.next,
@@ -53,15 +54,19 @@ def verdict_text(answer: VerdictAnswer) -> str:
 
 def diagnosis_text(answer: DiagnosisAnswer) -> str:
     """Why the run was slow."""
-    findings = [line for each in answer.findings for line in _finding(each)]
+    # The target is projected to real latencies then, and the gains are not.
+    simulated = answer.target.projected_call_s is not None
+    of = f" of the recorded {brief(answer.wall_s)}" if simulated else ""
+    findings = [line for each in answer.findings for line in _finding(each, of)]
     others = [
-        f"{each.number}. {each.kind} in {each.place}: gains {brief(each.gain_s)}"
+        f"{each.number}. {each.kind} in {each.place}: gains {brief(each.gain_s)}{of}"
         for each in answer.others
     ]
     longest = ", ".join(f"{each.name} {brief(each.seconds)}" for each in answer.longest)
     return _lines(
         answer.target.summary,
-        f"Its critical path: {longest}.",
+        f"Its critical path{of}: {longest}.",
+        _fixes(answer),
         *findings,
         *others,
         _more(answer.findings_left_out),
@@ -69,9 +74,20 @@ def diagnosis_text(answer: DiagnosisAnswer) -> str:
     )
 
 
-def _finding(finding: NumberedFindingJson) -> Iterator[str]:
+def _fixes(answer: DiagnosisAnswer) -> str:
+    """Why there are fewer fixes than findings, where there are."""
+    count = len(answer.findings) + len(answer.others) + answer.findings_left_out
+    if not 0 < answer.fixes < count:
+        return ""
+    return (
+        f"{answer.fixes} of the {count} findings shorten it for sure, one on top of the other; the "
+        "rest adds nothing to them, or depends on what the trace does not show."
+    )
+
+
+def _finding(finding: NumberedFindingJson, of: str) -> Iterator[str]:
     yield (
-        f"{finding.number}. {finding.kind} in {finding.place}: gains {_between(finding.gain_s)}"
+        f"{finding.number}. {finding.kind} in {finding.place}: gains {_between(finding.gain_s)}{of}"
         + (f", only if {finding.only_if}" if finding.only_if else "")
     )
     yield f"   {finding.evidence}"

@@ -1,4 +1,4 @@
-"""The traces that a client may name: files of this folder, ids of runs, and `last`.
+"""The traces that a client may name: files of this folder, ids of runs and traces, and `last`.
 
 A file is read and judged once, as long as it stays the same. Everything here blocks, and may be
 called from several threads.
@@ -7,7 +7,7 @@ called from several threads.
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
@@ -23,7 +23,7 @@ from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.verdict import Verdict, judge
 from trading_graph.service.commands.diagnose import with_places, without_verdict
-from trading_graph.service.run.folder import TRACE
+from trading_graph.service.run.folder import RECEIVED, TRACE
 from trading_graph.service.settings import Settings
 from trading_graph.service.trace_source import find_trace, newest_traces, trace_file
 
@@ -104,6 +104,7 @@ class Traces:
     def __init__(self, settings: Settings, source: str | None) -> None:
         self._settings = settings
         self._source = source
+        self._received = settings.out / RECEIVED
         self._roots = [Path(each).resolve() for each in (".", settings.out, settings.portfolios)]
         self._lock = threading.Lock()
         self._read: OrderedDict[_Key, ReadTrace] = OrderedDict()
@@ -202,11 +203,15 @@ class Traces:
         ):
             for path in folder.glob(f"*/{TRACE}"):
                 yield _entry(path.parent.name, kind, path)
+        for path in self._received.glob("*/*.jsonl"):
+            yield _entry(path.stem, "received", path)
 
     def _files(self) -> Iterator[TraceEntry]:
         """The files of the current folder and below that look like traces."""
         recorded = self._roots[1:]
-        for path in islice(_walk(Path(), _DEEPEST), _MOST_ENTRIES):
+        # Received traces are listed by their ids, and a spool holds parts of traces.
+        skipped = {each.resolve() for each in (self._received, self._settings.spool)}
+        for path in islice(_walk(Path(), _DEEPEST, skipped), _MOST_ENTRIES):
             # What is in the folder of a run is listed by the run's id, or is no trace.
             of_run = path.resolve().parent.parent in recorded
             if not of_run and _looks_like_trace(path):
@@ -223,8 +228,8 @@ def _entry(word: str, kind: str, path: Path) -> TraceEntry:
     return TraceEntry(word, kind, changed, state.st_size)
 
 
-def _walk(folder: Path, deepest: int) -> Iterator[Path]:
-    """The files below a folder, without hidden folders, links and installed packages."""
+def _walk(folder: Path, deepest: int, skipped: Set[Path]) -> Iterator[Path]:
+    """The files below a folder, without hidden folders, links, installed packages and `skipped`."""
     try:
         paths = sorted(folder.iterdir())
     except OSError:
@@ -233,8 +238,8 @@ def _walk(folder: Path, deepest: int) -> Iterator[Path]:
         if path.name.startswith(".") or path.name in _SKIPPED or path.is_symlink():
             continue
         if path.is_dir():
-            if deepest:
-                yield from _walk(path, deepest - 1)
+            if deepest and path.resolve() not in skipped:
+                yield from _walk(path, deepest - 1, skipped)
         elif path.is_file():
             yield path
 

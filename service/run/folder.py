@@ -29,6 +29,9 @@ ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
 CHECKPOINTS_ELSEWHERE = "checkpoints.elsewhere"
 """An empty file in the place of the checkpoints, where a database has them."""
 
+RECEIVED = "received"
+"""Where the service keeps the traces that programs send, among the folders of runs."""
+
 _SHOWN = 6
 
 

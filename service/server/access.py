@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion11, web
-from aiohttp.typedefs import Handler
+from aiohttp import web
 
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.proxies import Network, as_forwarded
+from trading_graph.service.server.proxies import Network
 
 COOKIE = "trading_graph_session"
 SESSION_S = 12 * 3600.0
@@ -209,38 +208,3 @@ def _is_foreign(origin: str | None, host: str) -> bool:
 
 
 ACCESS = web.AppKey("access", Access)
-OPEN_PATHS = web.AppKey("open_paths", frozenset[str])
-"""Paths that need no token."""
-UNMETERED_PATHS = web.AppKey("unmetered_paths", frozenset[str])
-"""Paths that a client may ask as often as it wants."""
-
-
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Apply the rules to a request; raises Problem."""
-    access = request.app[ACCESS]
-    request = as_forwarded(request, access.proxies)
-    resource = request.match_info.route.resource
-    path = "" if resource is None else resource.canonical
-    is_open = path in request.app[OPEN_PATHS]
-    # Load balancers ask for the health in HTTP/1.0 without a host; no browser does.
-    if not (is_open and request.version < HttpVersion11 and "Host" not in request.headers):
-        access.check_host(request)
-    access.check_origin(request)
-    if not is_open:
-        if path not in request.app[UNMETERED_PATHS]:
-            access.check_rate(request)
-        if not access.allows(request):
-            raise Problem(
-                HTTPStatus.UNAUTHORIZED,
-                "This needs a token; send it as Authorization: Bearer TOKEN.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-    return await handler(request)
-
-
-async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the security headers that a response lacks."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["Server"] = "trading-graph"  # the default names the library and its release

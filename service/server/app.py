@@ -16,7 +16,6 @@ from aiohttp.typedefs import Handler
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.extras import VERSION
 from trading_graph.service.server import (
-    access,
     feed_api,
     health,
     mcp_proxy,
@@ -25,16 +24,11 @@ from trading_graph.service.server import (
     traces_api,
     watches,
 )
-from trading_graph.service.server.access import (
-    ACCESS,
-    OPEN_PATHS,
-    UNMETERED_PATHS,
-    Access,
-    Rates,
-)
+from trading_graph.service.server.access import ACCESS, Access, Rates
 from trading_graph.service.server.api_documents import Health, Readiness
 from trading_graph.service.server.clients import CONNECTIONS, STREAMS, Shares
 from trading_graph.service.server.context import SERVICE, ServiceContext
+from trading_graph.service.server.guard import OPEN_PATHS, UNMETERED_PATHS, guard, set_headers
 from trading_graph.service.server.openapi import Operation, add_routes, ok, openapi
 from trading_graph.service.server.pages import (
     compare_page,
@@ -84,7 +78,7 @@ def make_app(
     """The application around the parts of a running service."""
     settings = service.settings
     app = web.Application(
-        middlewares=[metrics.measure, answer_errors, access.guard],
+        middlewares=[metrics.measure, answer_errors, guard],
         client_max_size=settings.serve_upload_mib * _MIB,
     )
     app[SERVICE] = service
@@ -98,7 +92,7 @@ def make_app(
     mcp_proxy.add_to(app, settings, service.out)
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app[UNMETERED_PATHS] = frozenset(each.path for each in operations if each.unmetered)
-    app.on_response_prepare.append(access.set_headers)
+    app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(end_feed)
     return app
 

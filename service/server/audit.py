@@ -19,6 +19,7 @@ class AuditAction(StrEnum):
 
     LOG_IN = "log in"
     REFUSED_LOG_IN = "refused log in"
+    REFUSED_TOKEN = "refused token"
     LOG_OUT = "log out"
     START_RUN = "start run"
     CANCEL_RUN = "cancel run"

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from trading_graph.otel.export import jaeger_is_enabled
 from trading_graph.otel.export.spool import MAX_BYTES, Spool
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
-from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.errors import StoreFileGoneError, StoreUnavailableError
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.feed import Feed
@@ -214,10 +214,11 @@ class HealthChecks:
         try:
             await self._store.check()
         except StoreUnavailableError as error:
+            is_gone = isinstance(error, StoreFileGoneError)
             return PartHealth(
                 part=HealthPart.STORE,
                 level=HealthLevel.BAD,
-                finding="cannot be written",
+                finding="has lost its file" if is_gone else "cannot be written",
                 advice=str(error),
             )
         seconds = time.monotonic() - begun

@@ -188,7 +188,7 @@ async def _open_whole_store(
     async with open_store(path) as store:
         records = await asyncio.to_thread(lambda: list(files.read()))
         if restored := await restore_runs(store, records):
-            _LOG.warning("The store lacked %d runs, which their records brought.", len(restored))
+            _LOG.warning("Runs that the store lacked, brought by their records: %d.", len(restored))
         yield store, restored
 
 

@@ -6,6 +6,7 @@ commits survive a killed process.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,14 +16,24 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from trading_graph.service.errors import SettingsError, StoreUnavailableError
+from trading_graph.service.errors import (
+    SettingsError,
+    StoreFileGoneError,
+    StoreUnavailableError,
+)
 from trading_graph.service.store import postgresql, sqlite_file
 from trading_graph.service.store.schema import TABLES, VERSION
 from trading_graph.service.store.workers import Work, Workers
 
 T = TypeVar("T")
 
+_LOG = logging.getLogger(__name__)
+
 _READERS = 2
+_GONE = (
+    "The store of runs is lost: its file was removed while it was in use; restart the service, "
+    "which builds it again."
+)
 
 
 class Database:
@@ -36,6 +47,14 @@ class Database:
             event.listen(writer, "begin", sqlite_file.lock_at_once)
         self._writer = Workers(writer, 1, "store-writer")
         self._readers = Workers(reader, _READERS, "store-reader")
+        self._path = Path(url.database) if url.database and _is_file(url) else None
+        self._opened: tuple[int, int] | None = None
+        self._is_gone = False
+
+    async def create(self) -> None:
+        """Create the tables that are not there."""
+        await self.write(_create_tables)
+        self._opened = await self._identity()
 
     async def read(self, work: Work[T]) -> T:
         """What `work` returns, called on a reader's thread."""
@@ -48,14 +67,25 @@ class Database:
             return await self._writer.do(work)
 
     async def check(self) -> None:
-        """Write without a change."""
+        """Write without a change; raises StoreFileGoneError where the file is another one."""
         await self.write(_write_version)
+        if await self._identity() != self._opened:
+            if not self._is_gone:
+                _LOG.error(_GONE)
+            self._is_gone = True
+            raise StoreFileGoneError(_GONE)
+        self._is_gone = False
+
+    async def _identity(self) -> tuple[int, int] | None:
+        if self._path is None:
+            return None
+        return await asyncio.to_thread(sqlite_file.identity, self._path)
 
     async def shrink(self) -> None:
         """Give the space of deleted rows back to the disk; PostgreSQL does so by itself."""
-        if self._url.database and _is_file(self._url):
+        if self._path is not None:
             with self._errors_explained():
-                await asyncio.to_thread(sqlite_file.shrink, Path(self._url.database))
+                await asyncio.to_thread(sqlite_file.shrink, self._path)
 
     async def close(self) -> None:
         """Finish what is being read and written, and close all connections."""
@@ -90,7 +120,7 @@ async def open_database(path: Path, database_url: str | None) -> AsyncIterator[D
             "install trading-graph[portfolio]."
         ) from error
     try:
-        await database.write(_create_tables)
+        await database.create()
         yield database
     finally:
         await database.close()

@@ -73,7 +73,7 @@ async def forget_old(store: Store, files: RunFiles, out: Path, keep: Retention) 
     while True:
         try:
             if gone := await forget(store, files, out, keep):
-                _LOG.info("%d old runs are deleted.", gone)
+                _LOG.info("Old runs are deleted: %d.", gone)
         except (StoreUnavailableError, OSError) as error:
             _LOG.warning("Old runs are not deleted: %s", error)
         await asyncio.sleep(_EVERY_S)

@@ -32,6 +32,15 @@ def sqlite_url(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """The device and inode of a file, which no other file has; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
 def prepare(connection: sqlite3.Connection, version: int) -> None:
     """Prepare a new connection; raises StoreUnavailableError for the file of a newer release."""
     connection.isolation_level = None  # SQLAlchemy begins transactions, and not the driver.

@@ -17,6 +17,7 @@ from sqlalchemy import (
     insert,
     select,
     tuple_,
+    union,
     update,
 )
 from sqlalchemy.sql.dml import UpdateBase
@@ -68,6 +69,7 @@ _RUN_COUNTS = select(RUNS.c.state, _NUMBER).group_by(RUNS.c.state)
 _VERDICT_COUNTS = select(VERDICTS.c.passed, _NUMBER).group_by(VERDICTS.c.passed)
 
 _VERDICT = select(VERDICTS).where(VERDICTS.c.id == _ID)
+_JUDGED = union(select(VERDICTS.c.id), select(RUNS.c.trace_id))
 _FORGET_VERDICT = delete(VERDICTS).where(VERDICTS.c.id == _ID)
 _FORGET_VERDICTS_OF = delete(VERDICTS).where(VERDICTS.c.id.in_(_IDS))
 _FORGET_VERDICTS = delete(VERDICTS).where(VERDICTS.c.judged < _MOMENT)
@@ -179,6 +181,14 @@ class Store:
         """Delete verdicts by their ids."""
         await self._write(_FORGET_VERDICTS_OF, {"ids": list(ids)})
 
+    async def judged_traces(self) -> set[str]:
+        """The ids of all that has a verdict, and of the traces that hold runs."""
+
+        def read(connection: Connection) -> set[str]:
+            return set(connection.execute(_JUDGED).scalars())
+
+        return await self._database.read(read)
+
     async def verdict(self, id: str) -> StoredVerdict | None:
         """The verdict with an id."""
         verdicts = await self._records(StoredVerdict, _VERDICT, _id=id)
@@ -239,7 +249,10 @@ class Store:
         return await self._records(StoredWatch, _WATCHES)
 
     async def check(self) -> None:
-        """Write without a change, since a store that cannot be written is not ready."""
+        """Write without a change, since a store that cannot be written is not ready.
+
+        Raises StoreFileGoneError where its file is no longer the one that was opened.
+        """
         await self._database.check()
 
     async def shrink(self) -> None:

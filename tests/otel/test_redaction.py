@@ -30,6 +30,13 @@ PLAIN = Redactor(environment={})
         ("x-api-key: 0123abcd", "0123abcd"),
         ("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
         ("ghp_0123456789abcdefghijABCDEFGHIJ", "ghp_0123456789abcdefghijABCDEFGHIJ"),
+        ("Authorization: Bearer TOKEN-abc123", "TOKEN-abc123"),
+        ("Authorization: Bearer TOKEN.abc123", "TOKEN.abc123"),
+        ("Authorization: Bearer TOKEN, Cookie: A3=d", "A3=d"),
+        ("Authorization: Bearer token.", "token"),
+        ("authorization=Basic TOKEN1", "TOKEN1"),
+        ("postgresql://user:password@db/trading", "user:password"),
+        ("postgresql://USER:PASSWORD1@db/trading", "PASSWORD1"),
         ("eyJhbGciOi.eyJzdWIiOi.SflKxwRJSM", "SflKxwRJSM"),
     ],
 )
@@ -42,6 +49,9 @@ def test_a_secret_is_known_by_its_look(text: str, secret: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "This needs a token; send it as Authorization: Bearer TOKEN.",
+        "claude mcp add --header 'Bearer TOKEN'",
+        "give one as postgresql://USER:PASSWORD@HOST:5432/NAME",
         "NVDA at 190.17, stop 180.2; why? because earnings=up",
         "market_analyst: 1,204 tokens in, 88 out",
         "risk-taking asks whether the key figure holds",

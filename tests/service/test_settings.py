@@ -25,6 +25,12 @@ from trading_graph.service.settings import read_settings
         ),
         ("TRADING_GRAPH_MAX_CALLS", "-17", "TRADING_GRAPH_MAX_CALLS: input should be greater"),
         ("TRADING_GRAPH_PRICES", "bogus-value", "TRADING_GRAPH_PRICES is not JSON"),
+        ("TRADING_GRAPH_PRICES", "bogus-value", """is not JSON such as '{"...": ...}';"""),
+        (
+            "TRADING_GRAPH_SERVE_TOKEN_SHA256",
+            "bogus-value",
+            """TRADING_GRAPH_SERVE_TOKEN_SHA256 is not JSON such as '["...", "..."]';""",
+        ),
         ("LANGSMITH_TRACING", "bogus-value", "LANGSMITH_TRACING: input should be a valid boolean"),
     ],
 )

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.jaeger_process import JaegerProcess
 from tests.langsmith_server import LangSmithServer
+from tests.library.traces import trace_file
 from tests.recorded_program import spin
 from tests.schema_files import assert_fits
 from tests.undisturbed import TRIES, is_undisturbed
@@ -23,6 +24,7 @@ ENVIRONMENT = {
     "TRADING_GRAPH_CHAT_LATENCY_S": "0.4",
     "TRADING_GRAPH_FETCH_LATENCY_S": "0.15",
 }
+NOWHERE = "http://127.0.0.1:9"
 
 
 def trading_graph(*words: str, input: bytes | None = None, **env: str) -> Result:
@@ -150,7 +152,7 @@ def test_a_trace_with_a_span_missing_gets_no_verdict(workdir: Path, slow_run: st
     [
         (("last",), "trading-graph run AAPL"),
         (("nonsense",), "neither a file nor a trace id"),
-        (("0" * 32, "--from", "file"), "no run"),
+        (("0" * 32, "--from", "file"), "is not here"),
         (("0" * 32,), "does not answer"),
     ],
 )
@@ -242,6 +244,23 @@ def test_the_newest_in_jaeger(workdir: Path, jaeger: JaegerProcess) -> None:
     assert nobody.exit_code == 3
     assert "no trace of the service x" in nobody.stderr
     assert "trading-graph" in nobody.stderr
+
+
+def test_a_received_trace_is_found_by_its_id(workdir: Path) -> None:
+    (workdir / "runs/received/growing").mkdir(parents=True)
+    trace_file(workdir / "runs/received/growing", f"{'b' * 32}.jsonl", trace_id="b" * 32)
+    found = trading_graph("verify", "b" * 32, "--format", "json", TRADING_GRAPH_JAEGER_URL=NOWHERE)
+    assert json.loads(found.stdout)["trace_id"] == "b" * 32
+
+
+def test_an_id_that_is_not_here_is_said_to_be_not_here(workdir: Path) -> None:
+    asked = trading_graph("verify", "c" * 32, TRADING_GRAPH_JAEGER_URL=NOWHERE)
+    assert asked.exit_code == 3
+    assert "is not here" in asked.stderr
+    assert "Jaeger does not answer" in asked.stderr
+    assert asked.stderr.count("\n") == 1
+    told = trading_graph("verify", "c" * 32, "--from", "jaeger", TRADING_GRAPH_JAEGER_URL=NOWHERE)
+    assert "is not here" not in told.stderr
 
 
 def test_from_langsmith(workdir: Path) -> None:

@@ -104,6 +104,15 @@ class Database:
         """The address as DBOS reads it."""
         return self.url.render_as_string(hide_password=False)
 
+    def reach(self) -> None:
+        """See whether the database can be used, and change nothing.
+
+        Blocks; raises PortfolioError.
+        """
+        if self.is_postgres or self.file.exists():
+            with self._connected() as engine:
+                self._schema(engine)
+
     def prepare(self, portfolios: Path, *, migrate: bool = False) -> None:
         """Make the tables in an empty database; change those of an older version if told so.
 

@@ -5,12 +5,17 @@ while it looks again at what that worker had: so two reapers never give the same
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.log import LOG
 from trading_graph.service.portfolio.durable.lease import Lease
-from trading_graph.service.portfolio.durable.queue import WorkQueue, versions_of
+from trading_graph.service.portfolio.durable.queue import (
+    TICKER_DAY_WORKFLOW,
+    Work,
+    WorkQueue,
+    versions_of,
+)
 
 _LOOK_S = 1.0
 _ALARM_LOOKS = 60
@@ -46,7 +51,7 @@ class Reaper:
                     left = await asyncio.to_thread(self._queue.under_way, worker)
                     await asyncio.to_thread(self._queue.give_back, left)
                     if left:
-                        self._tell(f"Worker {worker} is dead; what it had goes on: {len(left)}.")
+                        self._tell(f"Worker {worker} is dead; what it had goes on: {_named(left)}.")
         if alarm:
             works = await asyncio.to_thread(self._queue.unfinished)
             for version, number in versions_of(works).items():
@@ -56,3 +61,12 @@ class Reaper:
                         f"ticker-days, and this one is of {self._version}; start one of that "
                         "version until they are over, or cancel the portfolios."
                     )
+
+
+def _named(works: Sequence[Work]) -> str:
+    """How many runs and portfolios there are, each where there is one."""
+    runs = sum(work.name == TICKER_DAY_WORKFLOW for work in works)
+    numbers = {"run": runs, "portfolio": len(works) - runs}
+    return " and ".join(
+        f"{number} {name}{'s' * (number != 1)}" for name, number in numbers.items() if number
+    )

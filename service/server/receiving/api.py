@@ -101,7 +101,7 @@ async def _take(request: web.Request) -> web.Response:
         ) from None
     rejected, reason = rejections.total(), in_words(rejections)
     if rejected:
-        _LOG.warning("%d spans of %s: %s", rejected, request.remote, reason)
+        _LOG.warning("From %s: %s", request.remote, reason)
     if request.content_type == _PROTOBUF:
         return web.Response(body=encode_answer(rejected, reason), content_type=_PROTOBUF)
     partial = {"rejectedSpans": str(rejected), "errorMessage": reason}

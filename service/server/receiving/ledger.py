@@ -96,6 +96,10 @@ class Ledger:
             self._note_kept(trace_id, size, now - age)
         return self._files.unjudged()
 
+    def judged(self) -> list[str]:
+        """The ids of the traces that are judged, the oldest first."""
+        return list(self._kept)
+
     def record_all(self, bodies: Sequence[Body]) -> list[Recorded | Exception]:
         """Record bodies one after the other; an error is in the place of its body."""
         outcomes: list[Recorded | Exception] = []
@@ -206,7 +210,7 @@ class Ledger:
             self._kept_bytes -= kept.size
             gone.append(trace_id)
         if gone:
-            _LOG.info("%d received traces had to go for newer ones, or were too old.", len(gone))
+            _LOG.info("Received traces that went for newer ones, or were too old: %d.", len(gone))
         return gone
 
     def discard(self, trace: GrowingTrace) -> None:

@@ -19,6 +19,7 @@ from typing import ParamSpec, TypeVar
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.folder import RECEIVED
 from trading_graph.service.server.judging import LIMITS, Limits
 from trading_graph.service.server.receiving.batches import Rejection
 from trading_graph.service.server.receiving.errors import ReceiverBusyError
@@ -36,7 +37,6 @@ from trading_graph.service.store import Store, StoredVerdict
 
 _LOG = logging.getLogger(__name__)
 
-FOLDER = "received"
 _EVERY_S = 3_600.0
 _MOST_BODIES = 64
 """How many bodies the thread records at a time."""
@@ -44,6 +44,8 @@ _LONGEST_WAIT_S = 600
 _MAKE_ROOM_EVERY_S = 1.0
 _ROOM = 0.8
 """A sender that was refused comes back when so much of the limit is taken."""
+_ROOM_TO_JUDGE_AGAIN = 0.25
+"""Traces are judged again while those that wait take no more of the limit: senders go first."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -64,7 +66,7 @@ class Receiver:
         forward_url: str | None = None,
     ) -> None:
         self._store = store
-        self._files = TraceFiles(out.absolute() / FOLDER)
+        self._files = TraceFiles(out.absolute() / RECEIVED)
         self._ledger = Ledger(self._files, limits, redactor)
         self.limits = limits
         self.growing = GrowingTraces(self._ledger, self.find, publish)
@@ -85,6 +87,7 @@ class Receiver:
         self._alarms: list[tuple[float, str]] = []
         self._alarm_set = asyncio.Event()
         self._first_spans = asyncio.Event()
+        self._judgement = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -96,6 +99,7 @@ class Receiver:
             self._line.run(),
             self._load(),
             self._take_up(unjudged),
+            self._judge_again(),
             self._forget_old(),
             self.growing.tell_changes(),
         ]
@@ -253,6 +257,7 @@ class Receiver:
     def _note_judged(
         self, trace: GrowingTrace, verdict: StoredVerdict | None, is_kept: bool
     ) -> None:
+        self._judgement.set()
         self.growing.note_judged(trace, verdict)
         if not is_kept:
             self._schedule(trace)  # late spans came meanwhile
@@ -261,13 +266,34 @@ class Receiver:
         if trace_ids:
             await self._store.forget_verdicts_of(trace_ids)
 
-    async def _take_up(self, trace_ids: list[str]) -> None:
+    async def _take_up(self, trace_ids: list[str], *, is_whole: bool = False) -> None:
         for trace_id in trace_ids:
             trace = await self._in_thread(self._ledger.take_up, trace_id)
             if trace.size:
+                trace.is_whole |= is_whole
                 self._schedule(trace)
             else:
                 await self._in_thread(self._ledger.discard, trace)
+
+    async def _judge_again(self) -> None:
+        """Put judged traces in line whose verdicts a lost store lacks, a few at a time."""
+        try:
+            in_store = await self._store.judged_traces()
+            in_files = await self._in_thread(self._ledger.judged)
+            lacking = [trace_id for trace_id in in_files if trace_id not in in_store]
+            if lacking:
+                _LOG.warning(
+                    "Received traces whose verdicts the store lacked, judged again: %d.",
+                    len(lacking),
+                )
+            for trace_id in lacking:
+                while self._ledger.waiting >= _ROOM_TO_JUDGE_AGAIN * self.limits.waiting:
+                    self._judgement.clear()
+                    await self._judgement.wait()
+                if self._ledger.growing(trace_id) is None:  # no late spans have come
+                    await self._take_up([trace_id], is_whole=True)
+        except (StoreUnavailableError, OSError) as error:
+            _LOG.warning("The next start judges traces again whose verdicts are lost: %s", error)
 
     async def _forget_old(self) -> None:
         while True:

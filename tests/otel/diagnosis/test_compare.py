@@ -63,6 +63,31 @@ def test_changing_sides_negates(base: SpanTable, new: SpanTable) -> None:
     }
 
 
+# What the runs worked on
+
+
+def of(symbol: str | None, service: str = "analyst") -> SpanTable:
+    builder = TraceBuilder(f"{len(symbol or '') + 1:032x}")
+    attributes: Attributes = {} if symbol is None else {"trading.symbol": symbol}
+    resource: Attributes = {"service.name": service}
+    times = BEGIN, BEGIN + 100 * MS
+    span = SpanValues("1" * 16, "", "run", 1, *times, 0, lambda: attributes, resource=resource)
+    builder.add(span)
+    return builder.build()
+
+
+def test_a_note_says_that_the_sides_worked_on_different_things() -> None:
+    (note,) = compared([of("NVDA")], [of("AAPL")]).notes
+    assert "symbol is not the same: NVDA before, AAPL now" in note
+    (note,) = compared([of("NVDA")], [of("NVDA", "other\x1b[2J")]).notes
+    assert "service" in note
+    assert note.isprintable()
+    for before, after in (("NVDA", "NVDA"), (None, "NVDA"), ("NVDA", None)):
+        assert compared([of(before)], [of(after)]).notes == ()
+    mixed = compared([of("NVDA"), of("AAPL")], [of("AAPL"), of("NVDA")])
+    assert not any("symbol" in each for each in mixed.notes)
+
+
 # Which span is which
 
 

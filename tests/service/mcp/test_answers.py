@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from tests.bench.slow_run import slow_run
-from tests.library.traces import trace_file
+from tests.library.traces import trace_file, trace_json
 from trading_graph.otel.errors import TraceError
 from trading_graph.service.mcp.brevity import MOST_CHARACTERS
 from trading_graph.service.mcp.tools import TOOLS, Tool
@@ -104,6 +104,36 @@ def test_a_file_is_read_once_until_it_changes(traces: Traces, tmp_path: Path) ->
     trace_file(tmp_path, serial=True)
     assert traces.read("trace.json") is not read[0]
     assert len(traces.read("trace.json").diagnosis().findings) > len(read[0].diagnosis().findings)
+
+
+ID = "b" * 32
+
+
+def received(folder: Path) -> Path:
+    path = folder / "runs" / "received" / "judged" / f"{ID}.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(trace_json(trace_id=ID))
+    return path
+
+
+def test_received_traces_are_listed_and_named_by_their_ids(traces: Traces, tmp_path: Path) -> None:
+    received(tmp_path)
+    text, content = answer(traces, "list_traces")
+    assert [(each["trace"], each["kind"]) for each in content["traces"]] == [(ID, "received")]
+    assert text.startswith("1 trace, ")
+    _, found = answer(traces, "verdict", trace=ID)
+    assert found["trace_id"] == ID
+    _, why = answer(traces, content["next"]["tool"], **content["next"]["arguments"])
+    assert why["trace_id"] == ID
+
+
+def test_what_waits_in_the_spool_is_no_trace_to_ask_about(traces: Traces, tmp_path: Path) -> None:
+    spool = tmp_path / "logs" / "spool" / "jaeger"
+    spool.mkdir(parents=True)
+    trace_file(spool)
+    trace_file(tmp_path / "logs", "kept.json")
+    _, content = answer(traces, "list_traces")
+    assert [each["trace"] for each in content["traces"]] == ["logs/kept.json"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password(workdir: Path)
     assert refused.exit_code == 3
     assert f"127.0.0.1:{port}/trading cannot be used" in refused.stderr
     assert "sesame" not in refused.output
+    assert "begins" not in refused.stderr, "nothing begins there"
     assert not (workdir / "portfolios").exists()
 
 
@@ -41,6 +42,13 @@ def test_a_file_that_is_no_database_is_refused(workdir: Path) -> None:
     assert refused.exit_code == 3
     assert "cannot be used: file is not a database" in refused.stderr
     assert not (workdir / "portfolios").exists()
+
+
+def test_who_submits_without_a_worker_is_told_that_nobody_works(workdir: Path) -> None:
+    done = submit(f"sqlite:///{workdir / 'queue.sqlite'}")
+    assert done.exit_code == 0, done.output
+    assert "is in line in sqlite:///" in done.stderr
+    assert "no worker is there" in done.stderr
 
 
 @pytest.mark.parametrize(

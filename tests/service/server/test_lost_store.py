@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.service.server.open_service import opened
+from tests.service.server.otlp_client import document, export, root, verdict
 from trading_graph.service.server.serving import STORE
 
 
@@ -53,11 +54,51 @@ async def test_a_store_that_is_deleted_while_it_is_used_loses_nothing(tmp_path: 
     store = tmp_path / "runs" / STORE
     async with opened(tmp_path) as service:
         first = await service.over((await service.start())["id"])
+        await service.get("/readyz")
         await asyncio.to_thread(delete, store)
         second = await service.over((await service.start(symbol="NVDA"))["id"])
+        assert "its file was removed" in (await service.get("/readyz", 503))["detail"]
+        (part,) = [
+            each for each in (await service.get("/v1/health"))["parts"] if each["part"] == "Store"
+        ]
+        assert part["level"] == "bad"
+        assert "restart the service" in part["advice"]
     async with opened(tmp_path) as service:
         for run in (first, second):
             assert await service.get(f"/v1/runs/{run['id']}") == run
+
+
+async def test_another_file_in_the_place_of_the_store_is_noticed(tmp_path: Path) -> None:
+    store, copy = tmp_path / "runs" / STORE, tmp_path / "copy.sqlite"
+    async with opened(tmp_path, begun=False) as service:
+        await service.get("/readyz")
+        await asyncio.to_thread(copy_database, store, copy)
+        await asyncio.to_thread(copy.replace, store)
+        assert "restart the service" in (await service.get("/readyz", 503))["detail"]
+
+
+async def test_the_verdicts_of_received_traces_are_there_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tmp_path / "runs" / STORE
+    async with opened(tmp_path, begun=False) as service:
+        before = {}
+        for number in (1, 2):
+            await export(service, root(trace=number, declared=1))
+            await verdict(service, f"{number:032x}")
+            before[number] = await document(service, f"{number:032x}")
+    await asyncio.to_thread(delete, store)
+    async with opened(tmp_path, begun=False) as service:
+        for number, judged in before.items():
+            await verdict(service, f"{number:032x}")
+            assert await document(service, f"{number:032x}") == judged
+    told = "verdicts the store lacked, judged again: 2."
+    assert [told in each.message for each in caplog.records].count(True) == 1
+    caplog.clear()
+    async with opened(tmp_path, begun=False) as service:
+        await export(service, root(trace=3, declared=1))
+        await verdict(service, f"{3:032x}")
+    assert "judged again" not in caplog.text
 
 
 async def restored_events(service: Any, run_id: str) -> list[dict[str, Any]]:

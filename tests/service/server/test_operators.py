@@ -86,6 +86,9 @@ async def test_the_audit_names_no_token(tmp_path: Path, caplog: pytest.LogCaptur
             bearer = {"Authorization": f"Bearer {TOKEN}"}
             run = await service.post("/v1/runs", ASK, 202, **bearer)
             await service.post(f"/v1/runs/{run['id']}/cancel", None, 200, **bearer)
+            await service.get("/v1/runs", 401)
+            wrong = await service.get("/v1/runs", 401, Authorization="Bearer a-wrong-one")
+            assert wrong["detail"].endswith("send it as Authorization: Bearer TOKEN.")
             for token in ("a wrong one", TOKEN):
                 form = {"token": token, "next": "/"}
                 async with service.http.post("/login", data=form, allow_redirects=False) as answer:
@@ -97,11 +100,13 @@ async def test_the_audit_names_no_token(tmp_path: Path, caplog: pytest.LogCaptur
     assert lines == [
         ("start run", name),
         ("cancel run", name),
+        ("refused token", token_name("a-wrong-one")),
         ("refused log in", "anyone"),
         ("log in", name),
         ("log out", name),
     ]
     assert TOKEN not in caplog.text
+    assert "a-wrong-one" not in caplog.text
 
 
 def _audit(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None, str, str]]:
