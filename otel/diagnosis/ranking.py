@@ -232,7 +232,10 @@ SURE_SHARE = 0.02
 
 
 def _weight(rank: RankedCandidate, wall_ns: int) -> tuple[bool, int]:
-    """What sorts findings: certain gains of any size that matters first, then by what is likely."""
+    """What sorts findings: certain gains of any size that matters first, then by what is likely.
+
+    So a doubt alone, such as a possible block, stands after all that gains something for certain.
+    """
     gain_ns = wall_ns - rank.wall.likely_ns
     is_sure = rank.candidate.proven and gain_ns >= SURE_SHARE * wall_ns
     return not is_sure, rank.wall.likely_ns

@@ -56,14 +56,15 @@ def leaf_parallelism(on: Evaluation, check: g.LeafParallelism) -> CheckResult:
     if check.structure == g.FAN_OUT:
         notes += _row_notes(on)
     if not judged:
-        why = PLACE_ALONE if doubtful else _nothing_to_judge(on, check)
+        why = _cannot_be_told(doubtful) if doubtful else _nothing_to_judge(on, check)
         likely = doubtful[0][1] if doubtful else None
         return not_applicable(check, why, likely, notes[:SHOWN])
-    others = len(judgements) - len(judged)
+    unknown, others = len(doubtful), len(judgements) - len(applicable)
     members, weakest = min(judged, key=lambda pair: _RANK[pair[1].strength])
     return on.result(
         not bad,
         f"{len(judged) - len(bad)} of {len(judged)} groups at once"
+        + (f", {unknown} cannot be told" if unknown else "")
         + (f", {others} not applicable" if others else ""),
         "every group",
         weakest,
@@ -74,8 +75,13 @@ def leaf_parallelism(on: Evaluation, check: g.LeafParallelism) -> CheckResult:
     )
 
 
-PLACE_ALONE = "nothing but their place says that these belong together"
 ONE_TOOL = "each turn asks for one tool"
+
+
+def _cannot_be_told(groups: Sequence[object]) -> str:
+    """What is said where nothing tells whether any of the groups had to run at once."""
+    what = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
+    return f"{what} cannot be told: nothing but their place says that these belong together"
 
 
 def _nothing_to_judge(on: Evaluation, check: g.LeafParallelism) -> str:

@@ -135,10 +135,11 @@ def _diagnose_each(
     form: str,
 ) -> ExitCode:
     """Diagnose every trace of a source: a line each with the first finding, and a summary."""
-    codes = Counter[ExitCode]()
+    codes, without = Counter[ExitCode](), 0
     for table in tables:
         found = diagnose(table, gate or default_gate(table), target, None, seen, order)
         codes[_code_of(found)] += 1
+        without += isinstance(found, Diagnosis) and found.target.standing is Standing.NONE
         if form == "text":
             click.echo(visible_line(f"{head_of(table)}  {_in_short(found)}"))
         elif isinstance(found, Diagnosis):
@@ -146,8 +147,10 @@ def _diagnose_each(
         else:
             print_error(without_verdict(found), ErrorKind.INCOMPLETE_TRACE)
     click.echo(
-        f"{len(tables)} diagnosed: {codes[ExitCode.OK]} inside the target, "
-        f"{codes[ExitCode.CHECK_FAILED]} over it, {codes[ExitCode.NOT_DONE]} could not be judged.",
+        f"{len(tables)} diagnosed: {codes[ExitCode.OK] - without} inside the target, "
+        f"{codes[ExitCode.CHECK_FAILED]} over it, "
+        + (f"{without} without one, " if without else "")
+        + f"{codes[ExitCode.NOT_DONE]} could not be judged.",
         err=form == "json",
     )
     return max(codes, key=lambda code: (code is ExitCode.CHECK_FAILED, code))
@@ -288,6 +291,8 @@ def _commands(diagnosis: Diagnosis) -> tuple[str, ...]:
     """Shell lines for the log and the next run."""
     # The id stands between quotes of a shell line, so only plain characters may stay.
     trace_id = re.sub(r"[^\w.:-]", "", diagnosis.trace.id)
+    limit_s = diagnosis.target.limit_s
+    target = "" if limit_s is None else f" --target {limit_s:g}"
     return (
         "# Watch for parallel execution patterns",
         'grep "⏱️" logs/trading_graph.log | tail -20',
@@ -303,5 +308,5 @@ def _commands(diagnosis: Diagnosis) -> tuple[str, ...]:
         "",
         "# Judge and diagnose the next run",
         "trading-graph verify last",
-        f"trading-graph diagnose last --target {diagnosis.target.limit_s:g}",
+        f"trading-graph diagnose last{target}",
     )

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.service.run.folder import CHART
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server.context import ServiceContext
@@ -94,10 +93,13 @@ class EventsQuery(Query):
 
 
 class DiagnosisQuery(Query):
-    """How a diagnosis is written, and what the run may take, in seconds."""
+    """How a diagnosis is written, and what the run may take, in seconds.
+
+    Without a target, a run of this program has that of its gate, and any other trace has none.
+    """
 
     format: Literal["json", "html", "markdown", "text"] = "json"
-    target: Annotated[float, Field(gt=0, le=86_400)] = time_limit_s()
+    target: Annotated[float | None, Field(gt=0, le=86_400)] = None
 
 
 class WhatIfQuery(Query):

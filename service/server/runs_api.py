@@ -227,7 +227,8 @@ async def diagnosis_response(
 
 def _diagnose(query: DiagnosisQuery) -> list[str]:
     """The command that answers a query."""
-    return ["diagnose", f"--target={query.target}", f"--format={query.format}"]
+    target = [] if query.target is None else [f"--target={query.target}"]
+    return ["diagnose", *target, f"--format={query.format}"]
 
 
 def _diagnosis(judgement: Judgement, query: DiagnosisQuery, page: str | None) -> web.Response:

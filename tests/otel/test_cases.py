@@ -23,6 +23,7 @@ SURE_S = 0.001
 
 BLOCK, LIMIT = frozenset({Cause.BLOCKED_LOOP}), frozenset({Cause.SEMAPHORE})
 SERVER = frozenset({Cause.SERVER})
+BLOCKED = {FindingKind.BLOCKED_LOOP, FindingKind.POSSIBLE_BLOCK}
 ROW = {FindingKind.SERIAL_AGENTS, FindingKind.SERIAL_CALLS, FindingKind.SERIAL_TOOLS}
 
 
@@ -55,14 +56,14 @@ TRUTHS = {
     "google-adk-own-par": PARALLEL,
     "haystack-oi-par": PARALLEL,
     "langfuse-x-serial": IN_A_ROW,
-    "langgraph-ls-fake": Truth(causes=BLOCK, first={FindingKind.BLOCKED_LOOP}),
-    "langgraph-oi-fake": Truth(fails=True, causes=BLOCK, first={FindingKind.BLOCKED_LOOP}),
+    "langgraph-ls-fake": Truth(causes=BLOCK, first=BLOCKED),
+    "langgraph-oi-fake": Truth(fails=True, causes=BLOCK, first=BLOCKED),
     "langgraph-oi-lock": LIMITED,
     "langgraph-oi-par": PARALLEL,
     "langgraph-oi-serial": SERIAL,
     "llama-index-oi-par": PARALLEL,
-    "openai-agents-logfire-fake": Truth(causes=BLOCK, first={FindingKind.BLOCKED_LOOP}),
-    "openai-agents-oi-fake": Truth(causes=BLOCK, first={FindingKind.BLOCKED_LOOP}),
+    "openai-agents-logfire-fake": Truth(causes=BLOCK, first=BLOCKED),
+    "openai-agents-oi-fake": Truth(causes=BLOCK, first=BLOCKED),
     "openai-v2-serial": IN_A_ROW,
     "pydantic-ai-mix-chainthenpair": PARALLEL,
     "pydantic-ai-otel-fake": Truth(fails=True, causes=BLOCK, sure=True),

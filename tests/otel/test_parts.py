@@ -233,6 +233,11 @@ def test_each_ends_as_the_worst_and_compare_takes_sets(tmp_path: Path) -> None:
     done = run(main, ["diagnose", str(many), "--each", "--target", "2"])
     assert done.exit_code == 1
     assert done.stdout.splitlines()[-1].startswith("3 diagnosed: 2 inside the target, 1 over it")
+    done = run(main, ["diagnose", str(many), "--each"])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1] == (
+        "3 diagnosed: 0 inside the target, 0 over it, 3 without one, 0 could not be judged."
+    )
     base = write(tmp_path / "base.json", quick, quick, quick)
     slower = write(tmp_path / "slower.json", slow, slow, slow)
     words = ["compare", str(base), str(slower), "--each", "--format", "json"]

@@ -75,6 +75,13 @@ def test_the_exit_code_says_where_the_run_stands(workdir: Path, slow_run: str) -
     inside = trading_graph("diagnose", "last", "--target", "1000")
     assert inside.exit_code == 0
     assert "keeps its target" in inside.stdout
+    (workdir / "gate.toml").write_text(
+        'version = 1\n[[checks]]\nrelation = "no_errors"\nset = {}\n'
+    )
+    none = trading_graph("diagnose", "last", "--gate", "gate.toml", "--format", "markdown")
+    assert none.exit_code == 0
+    assert "no target was given" in none.stdout
+    assert "diagnose last --target" not in none.stdout
     below = trading_graph("diagnose", "last", "--target", "60")
     assert below.exit_code == 1
     said = " ".join(below.stdout.split())
@@ -213,7 +220,7 @@ def test_another_run_shows_that_an_order_is_none(workdir: Path) -> None:
     alone = trading_graph("diagnose", one)
     assert "Only if none needs the result of another" in alone.stdout
     known = trading_graph("diagnose", one, "--seen", other)
-    assert "serial tools" in known.stdout
+    assert "serial calls" in known.stdout
     assert "Only if" not in known.stdout
     same = trading_graph("diagnose", one, "--seen", one)
     assert same.stdout == alone.stdout

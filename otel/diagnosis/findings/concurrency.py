@@ -49,10 +49,14 @@ LATE_SHARE = 0.2
 
 
 class JudgedGroup(msgspec.Struct, frozen=True):
-    """A fan-out, or the tools of a turn, with its judgement."""
+    """A fan-out, or the tools of a turn, with its judgement.
+
+    `scope` is the span in which it took place.
+    """
 
     kind: FindingKind
     place: str
+    scope: int
     evidence: Evidence
     judgement: Parallelism
 
@@ -110,17 +114,29 @@ def judged_groups(schedule: Schedule) -> Iterator[JudgedGroup]:
             yield JudgedGroup(
                 FindingKind.SERIAL_FAN_OUT,
                 fan_out_name(trace, fan_out),
+                fan_out.parent,
                 fan_out.evidence,
                 parallelism(trace, fan_out.branches),
             )
     for turn in tool_turns(schedule):
         if not on_path.keys().isdisjoint(turn.tools):
             yield JudgedGroup(
-                FindingKind.SERIAL_TOOLS,
-                place_of(schedule.tree, turn.scope),
+                _kind_of_turn(turn),
+                place_of(schedule.tree, _parent_of_all(trace, turn.tools)),
+                turn.scope,
                 turn.evidence,
                 parallelism(trace, turn.tools),
             )
+
+
+def _kind_of_turn(turn: Turn) -> FindingKind:
+    """What a serial turn is called: tools of one turn only where the trace says that they are."""
+    return FindingKind.SERIAL_TOOLS if turn.evidence.proves else FindingKind.SERIAL_CALLS
+
+
+def _parent_of_all(trace: SpanTable, rows: Sequence[int]) -> int:
+    """The nearest span above all of these."""
+    return trace.parents[branches_of(trace, rows)[0]]
 
 
 def tool_turns(schedule: Schedule) -> Iterator[Turn]:
@@ -147,13 +163,17 @@ def _serial(
 ) -> Candidate:
     tree = schedule.tree
     groups = [each.rows for each in some]
-    if kind is FindingKind.SERIAL_TOOLS:
+    if kind is not FindingKind.SERIAL_FAN_OUT:
+        here = [row for each in some if each.scope == some[0].scope for row in each.rows]
+        place = place_of(tree, _parent_of_all(tree.trace, here))
         # A fix of one turn fixes all, including those that were not on the path so far.
         known = set(groups)
         groups += [
             turn.tools
             for turn in tool_turns(schedule)
-            if turn.tools not in known and _is_row(schedule, turn.tools)
+            if _kind_of_turn(turn) is kind
+            and turn.tools not in known
+            and _is_row(schedule, turn.tools)
         ]
     rows = tuple(row for group in groups for row in group)
     total_ns = sum(tree.duration(row) for row in rows)
@@ -162,7 +182,7 @@ def _serial(
     proven = all(each.evidence.proves for each in some)
     return Candidate(
         kind=kind,
-        place=place or some[0].place,
+        place=place,
         evidence=f"{what} took {seconds(total_ns)} one after another; the longest of each group "
         f"take {seconds(longest)} ({reason(some[0].judgement)}).",
         rows=rows,
@@ -355,7 +375,7 @@ def _possible_block(schedule: Schedule, each: JudgedGroup) -> Candidate:
     tree, rows = schedule.tree, each.rows
     count, longest = len(rows), max(tree.duration(row) for row in rows)
     return Candidate(
-        kind=FindingKind.BLOCKED_LOOP,
+        kind=FindingKind.POSSIBLE_BLOCK,
         place=each.place,
         evidence=f"{count} spans were open at the same time for {seconds(longest)} and ended "
         "together; no event-loop lag is recorded, so functions that block the loop may have taken "

@@ -77,6 +77,13 @@ class FindingKind(StrEnum):
         "Find the call that blocks there, and await it or move it off the event loop.",
         _THREAD,
     )
+    POSSIBLE_BLOCK = (
+        "possibly blocked event loop",
+        "See whether the event loop is blocked",
+        Theme.PARALLEL,
+        "Record the lag of the event loop (docs/proven.md says how): there is something to mend "
+        "only where the loop is late.",
+    )
     INTERPRETER_LOCK = (
         "interpreter lock",
         "Move CPU work to processes",

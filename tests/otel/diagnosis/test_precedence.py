@@ -50,7 +50,7 @@ def test_another_run_makes_a_gain_certain() -> None:
     slow = calls(("a", 0, 40, []), ("b", 40, 100, []))
     run = slow.roots[0]
     (alone,) = rank(slow, run).candidates
-    assert alone.candidate.kind is FindingKind.SERIAL_TOOLS
+    assert alone.candidate.kind is FindingKind.SERIAL_CALLS
     assert alone.wall.high_ns >= slow.duration[run]
     other = calls(("b", 0, 60, []), ("a", 60, 100, []))
     (known,) = rank(slow, run, [SeenRun(other, other.roots[0])]).candidates

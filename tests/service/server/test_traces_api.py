@@ -115,6 +115,16 @@ async def test_an_upload_is_diagnosed_in_every_format(service: Service) -> None:
         assert text.startswith(begins)
 
 
+async def test_a_trace_has_a_target_only_where_the_query_gives_one(service: Service) -> None:
+    content = written(ForeignProgram().trace())
+    _, text = await upload(service, "/v1/diagnoses?format=json", content)
+    assert (json.loads(text)["target"]["limit_s"], json.loads(text)["passed"]) == (None, True)
+    _, text = await upload(service, "/v1/diagnoses?format=text", content)
+    assert "no target was given" in text
+    _, text = await upload(service, "/v1/diagnoses?format=json&target=0.001", content)
+    assert (json.loads(text)["target"]["limit_s"], json.loads(text)["passed"]) == (0.001, False)
+
+
 async def test_two_uploads_are_compared_and_a_regression_is_an_answer(service: Service) -> None:
     program = ForeignProgram()
     good = written(program.trace(name="root"))
