@@ -7,12 +7,14 @@ trace, or does not exist, the older path by id is tried.
 
 import json
 import time
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.request import Request
 
 from trading_graph.otel.errors import AnswerTooLargeError, TraceError
 from trading_graph.otel.redirects import RedirectRefusedError, same_host_opener
@@ -139,7 +141,7 @@ class JaegerQuery:
         """Open a path of the API; raises ValueError for an address that is not of HTTP."""
         if not self.base_url.lower().startswith(("http://", "https://")):
             raise ValueError("it does not begin with http:// or https://")
-        return _OPENER.open(self.base_url.rstrip("/") + path, timeout=timeout_s)
+        return _OPENER.open(_request(self.base_url.rstrip("/") + path), timeout=timeout_s)
 
     def _get(self, path: str, *, read: bool = True) -> bytes | None:
         """Return the body of the answer, or None for 404; empty if `read` is false."""
@@ -174,6 +176,18 @@ class JaegerQuery:
                 "for fewer traces, or judge the trace from a file."
             )
         return content
+
+
+def _request(url: str) -> Request:
+    """The request of an address, whose user and password urllib would take for a part of the host."""
+    parts = urlsplit(url)
+    request = Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_unredirected_header(
+            "Authorization", f"Basic {b64encode(pair.encode()).decode()}"
+        )
+    return request
 
 
 def _paths(trace_id: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient
 
 from tests.patience import PATIENCE_S
+from tests.service.portfolio.work_elsewhere import worked_on
 from tests.service.server.markup import EVIL, assert_inert
 from tests.service.server.test_pages import TOKEN, opened, over, text, words
 from trading_graph.service.portfolio.folder import PortfolioFolder
@@ -106,7 +107,7 @@ async def test_one_of_another_process_and_one_that_is_damaged(tmp_path: Path) ->
         path = await started(client)
         await over(client, path, "http-equiv")
         folder = PortfolioFolder(tmp_path / "portfolios", path.rpartition("/")[2])
-        with folder.work():
+        async with worked_on(folder):
             assert "Another process works on it" in await text(client, path)
         order = await asyncio.to_thread(folder.order_file.read_text)
         evil = order.replace("AAPL,NVDA,XYZQ", EVIL.replace("\\", "\\\\").replace('"', '\\"'))

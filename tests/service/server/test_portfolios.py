@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from tests.patience import PATIENCE_S
+from tests.service.portfolio.work_elsewhere import worked_on
 from tests.service.server.open_service import Service, opened, settings_for
 from tests.service.server.serve_process import serving
 from trading_graph.service.langsmith import LangSmithMode
@@ -267,7 +268,7 @@ async def test_portfolios_of_other_processes_are_shown_and_cannot_be_begun_twice
     async with opened(tmp_path) as service:
         there = await service.get(begun["links"]["self"])
         assert (there["state"], there["here"]) == ("interrupted", False), "it is nobody's here"
-        with folder.work():
+        async with worked_on(folder):
             there = await service.get(begun["links"]["self"])
             assert (there["state"], there["here"]) == ("running", False)
             assert (await service.post(PORTFOLIOS, SMALL, 200))["state"] == "running"

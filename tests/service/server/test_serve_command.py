@@ -161,14 +161,6 @@ def test_a_second_service_in_a_folder_is_refused_and_the_first_goes_on(tmp_path:
         assert (found["state"], found["resumed"]) == ("done", 0)
 
 
-def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "service.sqlite").write_bytes(b"no database at all " * 1000)
-    code, said = refused(tmp_path, "--port", "0")
-    assert (code, said.count("\n")) == (3, 1)
-    assert "no SQLite database; move it away" in said
-
-
 @pytest.mark.jaeger
 def test_a_jaeger_that_comes_and_goes_changes_nothing(
     tmp_path: Path, jaeger: JaegerProcess
