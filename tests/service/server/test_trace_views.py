@@ -87,6 +87,8 @@ async def test_a_trace_that_passes_says_how_much_of_it_was_in_series(tmp_path: P
     gain = f"up to {finding['gain_s']['high']:.2f} s to gain"
     assert f"5 spans ran one after the other: {gain}" in page
     assert 'class="badge good">passed' in page
+    assert finding["gain_s"]["low"] == 0
+    assert "may gain <b>up to" in page, "what is not certain is not promised"
     assert f'href="#finding-{finding["number"]}"' in page
     assert f'id="finding-{finding["number"]}"' in page
     assert re.search(r'<details class="more why-slow" open>\s*<summary><b>Why so slow\?', page)
