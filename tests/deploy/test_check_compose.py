@@ -1,0 +1,50 @@
+"""deploy/check_compose.sh: the compose files with a real engine, and what it says where there is none."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("jaeger", "collector", "service", "cluster")
+
+
+def check(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with the program of this environment."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "deploy/check_compose.sh", *names],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_an_engine_it_says_so_and_succeeds(tmp_path: Path) -> None:
+    done = check(DOCKER_HOST=f"unix://{tmp_path}/docker.sock")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "check_compose: skipped, since no container engine answers docker info.\n"
+
+
+def test_a_name_that_it_does_not_know_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    done = check("jaeger", "zipkin", DOCKER_HOST=f"unix://{tmp_path}/docker.sock")
+    assert done.returncode == 2
+    assert "zipkin" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_compose_file_comes_up_and_its_trace_is_complete(name: str) -> None:
+    done = check(name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-1]
+    if last.startswith("check_compose: skipped"):
+        pytest.skip(last)
+    assert last.startswith(f"check_compose: deploy/{name}.yml is ok")
+    assert ": passed" in done.stdout
