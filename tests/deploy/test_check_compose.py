@@ -1,4 +1,4 @@
-"""deploy/check_compose.sh: compose files with a real engine, and what it says where there is none."""
+"""deploy/check_compose.sh: the compose files in a real engine, and what it says without one."""
 
 import os
 import signal

@@ -156,7 +156,7 @@ POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+")
 
 
 def test_no_regular_expression_has_a_possessive_group() -> None:
-    """Python 3.11.2, which Debian 12 has, matches them wrongly; those of one character it matches."""
+    """Python 3.11.2, which Debian 12 has, matches them wrongly."""
     strings = [
         (path.relative_to(ROOT), node.value)
         for path in MODULES
