@@ -180,7 +180,9 @@ ask() { curl -sS --fail-with-body -H 'Authorization: Bearer check' "${@:1:$#-1}"
 run_is_over() { ask "runs/$id" | field state | grep -Ex 'done|failed|cancelled'; }
 
 check_cluster() {
-  up --build
+  # Some versions of Compose do not wait for workers, whose health check is disabled: they say it is missing.
+  compose up -d --build
+  up service collector jaeger
   id=$(compose run --rm -T submit AAPL NVDA MSFT WMT --date 2025-11-14 --offline | tail -n 1)
   within 600 portfolio_is_over
   compose exec -T service trading-graph portfolio report "$id" >/dev/null
