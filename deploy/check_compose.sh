@@ -110,8 +110,12 @@ up() { compose up -d --wait --wait-timeout 600 "$@"; }
 # address SERVICE PORT: the host and port at which this machine reaches it.
 address() { compose port "$1" "$2"; }
 
-# field NAME: that field of the JSON object on standard input.
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+# field NAME...: what stands at that place of the JSON on standard input; a number counts in a list.
+field() {
+  python3 -c '
+import functools, json, sys
+print(functools.reduce(lambda at, key: at[int(key) if key.isdigit() else key], sys.argv[1:], json.load(sys.stdin)))' "$@"
+}
 
 # within SECONDS COMMAND...: repeat it until it succeeds; after so long show what it printed, and fail.
 within() {
@@ -186,11 +190,16 @@ check_cluster() {
   id=$(compose run --rm -T submit AAPL NVDA MSFT WMT --date 2025-11-14 --offline | tail -n 1)
   within 600 portfolio_is_over
   compose exec -T service trading-graph portfolio report "$id" >/dev/null
+  run=$(portfolio | field ticker_days 0 run_id)
   judge "$id"
+  judge "$run"
+  # What Jaeger stores it still has after a restart.
   compose restart --timeout 30 jaeger
   judge "$id"
+  judge "$run"
 }
-portfolio_is_over() { compose exec -T service trading-graph portfolio status "$id" --json | field state | grep -x over; }
+portfolio() { compose exec -T service trading-graph portfolio status "$id" --json; }
+portfolio_is_over() { portfolio | field state | grep -x over; }
 
 finish() {
   code=$?
