@@ -68,8 +68,9 @@ _TAGS = frozenset(
 _DEPTH = 4
 
 _FENCE = re.compile(r"```[a-zA-Z]*|~~~[a-zA-Z]*|<\|[a-z_]+\|>|\[/?TOOL_CALLS\]")
-# What is before an object; braces around words, as templates have them, are none.
-_PROSE = re.compile(r'[^{]*+(?:\{\s*+[^{}"\s][^{}"]{0,200}+\}[^{]*+)*+')
+# What is before an object; braces around words, as templates have them, are none. The group is not
+# possessive: in Python 3.11.2 such a group that fails has gone past what it matched.
+_PROSE = re.compile(r'[^{]*+(?:\{\s*+[^{}"\s][^{}"]{0,200}+\}[^{]*+)*')
 _OPENING_TAG = re.compile(r"<([A-Za-z_][\w.=-]*)[^<>]*>$")
 _TAG = re.compile(r"</?[A-Za-z_][\w.=-]*[^<>]*>")
 # These are for small letters, and begin with letters: so they are several times faster.

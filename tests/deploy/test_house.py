@@ -150,3 +150,17 @@ def test_a_lock_has_every_dependency_with_hashes(lock: str) -> None:
 def test_the_server_runs_the_same_langgraph_as_the_tests() -> None:
     locks = (ROOT / "requirements.lock", ROOT / "deploy" / "langgraph-dev.lock")
     assert len({re.findall(r"^langgraph==\S+", lock.read_text(), re.M)[0] for lock in locks}) == 1
+
+
+POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+")
+
+
+def test_no_regular_expression_has_a_possessive_group() -> None:
+    """Python 3.11.2, which Debian 12 has, matches them wrongly."""
+    strings = [
+        (path.relative_to(ROOT), node.value)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert not [each for each in strings if POSSESSIVE_GROUP.search(each[1])]
