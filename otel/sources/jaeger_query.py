@@ -179,7 +179,7 @@ class JaegerQuery:
 
 
 def _request(url: str) -> Request:
-    """The request of an address, whose user and password urllib would take for a part of the host."""
+    """The request of an address; urllib takes its user and password for a part of the host."""
     parts = urlsplit(url)
     request = Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
     if parts.username is not None:

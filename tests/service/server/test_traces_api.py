@@ -120,7 +120,7 @@ async def test_a_trace_has_a_target_only_where_the_query_gives_one(service: Serv
     _, text = await upload(service, "/v1/diagnoses?format=json", content)
     assert (json.loads(text)["target"]["limit_s"], json.loads(text)["passed"]) == (None, True)
     _, text = await upload(service, "/v1/diagnoses?format=text", content)
-    assert "no target was given" in text
+    assert b"no target was given" in text
     _, text = await upload(service, "/v1/diagnoses?format=json&target=0.001", content)
     assert (json.loads(text)["target"]["limit_s"], json.loads(text)["passed"]) == (0.001, False)
 
