@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.alone",
     "tests.built_wheel",
     "tests.calm",
+    "tests.chromium",
     "tests.guards",
     "tests.interrupts",
     "tests.jaeger_process",

@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.chromium import ARGUMENTS, chromium_or_skip
 from tests.held_model import HeldModel
 from trading_graph.service.server.access import digest
 from trading_graph.toolkit.loopback import LoopbackServer
 
 SPAWN = [sys.executable, "-c", "from trading_graph.service.cli import main; main()"]
 WIDE, NARROW = 1280, 390
-END_MS = 30_000
 TOKEN = "a-token-of-this-test"
 
 MARKET_CALLS = "[data-agent=market_analyst] rect.llm"
@@ -39,19 +37,6 @@ Serve = Callable[..., str]
 @pytest.fixture(autouse=True)
 def blockbuster() -> None:
     """No guard: Playwright keeps a loop in this thread, on which every call of ours would block."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = chromium_or_skip()
-    expect.set_options(timeout=END_MS)
-    home = str(tmp_path_factory.mktemp("home"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=ARGUMENTS, env={**os.environ, "HOME": home}
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

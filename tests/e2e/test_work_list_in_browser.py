@@ -1,37 +1,20 @@
 """The work list in a browser: ticking, comparing, filtering, paging to a run by its bar."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.chromium import ARGUMENTS, chromium_or_skip
 from tests.e2e.test_feed_in_browser import serving
 from tests.e2e.test_page_in_browser import assert_contrast, assert_fits, start_run
 from tests.held_model import HeldModel
 from trading_graph.toolkit.loopback import LoopbackServer
 
-END_MS = 30_000
-
 
 @pytest.fixture(autouse=True)
 def blockbuster() -> None:
     """No guard: Playwright keeps a loop in this thread, on which every call of ours would block."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = chromium_or_skip()
-    expect.set_options(timeout=END_MS)
-    home = str(tmp_path_factory.mktemp("home"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=ARGUMENTS, env={**os.environ, "HOME": home}
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

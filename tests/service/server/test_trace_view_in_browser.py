@@ -1,15 +1,13 @@
 """The trace view in a real browser, of a real service: mouse, keyboard, addresses, what-if."""
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.chromium import ARGUMENTS, chromium_or_skip
 from tests.service.server.serve_process import serving
 from tests.service.server.slow_trace import (
     EVIL,
@@ -24,7 +22,6 @@ from tests.service.server.slow_trace import (
 )
 
 WIDE, NARROW = 1280, 390
-END_MS = 30_000
 MANY = 2_500
 MANY_ID = "0" * 28 + "abcd"
 GROWING_ID = "0" * 28 + "beef"
@@ -33,19 +30,6 @@ GROWING_ID = "0" * 28 + "beef"
 @pytest.fixture(autouse=True)
 def blockbuster() -> None:
     """No guard: Playwright keeps a loop in this thread, on which every call of ours would block."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = chromium_or_skip()
-    expect.set_options(timeout=END_MS)
-    home = str(tmp_path_factory.mktemp("home"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=ARGUMENTS, env={**os.environ, "HOME": home}
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
