@@ -206,7 +206,7 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
         raise Problem(
             HTTPStatus.NOT_FOUND,
             f"Neither this service nor Jaeger at {service.settings.jaeger_url} has the trace "
-            f"{trace_id}; send it as a file.",
+            f"{trace_id}; upload it to /v1/verdicts or /v1/diagnoses.",
         )
     return trace_id
 
