@@ -118,11 +118,13 @@ async def test_an_upload_is_diagnosed_in_every_format(service: Service) -> None:
 async def test_a_trace_has_a_target_only_where_the_query_gives_one(service: Service) -> None:
     content = written(ForeignProgram().trace())
     _, text = await upload(service, "/v1/diagnoses?format=json", content)
-    assert (json.loads(text)["target"]["limit_s"], json.loads(text)["passed"]) == (None, True)
+    target = json.loads(text)["target"]
+    assert (target["limit_s"], target["standing"]) == (None, "no target")
     _, text = await upload(service, "/v1/diagnoses?format=text", content)
     assert b"no target was given" in text
-    _, text = await upload(service, "/v1/diagnoses?format=json&target=0.001", content)
-    assert (json.loads(text)["target"]["limit_s"], json.loads(text)["passed"]) == (0.001, False)
+    _, text = await upload(service, "/v1/diagnoses?format=json&target=60", content)
+    target = json.loads(text)["target"]
+    assert (target["limit_s"], target["standing"]) == (60, "inside")
 
 
 async def test_two_uploads_are_compared_and_a_regression_is_an_answer(service: Service) -> None:
