@@ -4,12 +4,8 @@ from collections.abc import Iterator, Sequence, Set
 
 from trading_graph.otel.trace import SpanTable
 
-_SUBJECTS = {
-    "service.name": "service",
-    "trading.symbol": "symbol",
-    "trading.as_of": "as-of date",
-    "trading.data.mode": "data",
-}
+_SERVICE = "service.name"
+_OWN = "trading."
 _SHOWN = 3
 _LONGEST = 40
 
@@ -21,13 +17,24 @@ def subject_notes(
 
     A run is its trace and the row of its span.
     """
-    for key, name in _SUBJECTS.items():
+    for key in (_SERVICE, *sorted(_own_keys(base) & _own_keys(new))):
         before, after = _values(base, key), _values(new, key)
         if before and after and before != after:
+            name = key.removeprefix(_OWN).removesuffix(".name").replace("_", " ").replace(".", " ")
             yield (
                 f"The {name} is not the same: {_listed(before)} before, {_listed(after)} now; what "
                 "changed may come from that."
             )
+
+
+def _own_keys(side: Sequence[tuple[SpanTable, int]]) -> set[str]:
+    """The attributes of our own runs that say in words what they worked on, and are no ids."""
+    return {
+        key
+        for trace, row in side
+        for key, value in trace.attributes(row).items()
+        if key.startswith(_OWN) and isinstance(value, str) and not key.endswith((".id", "hash"))
+    }
 
 
 def _values(side: Sequence[tuple[SpanTable, int]], key: str) -> set[str]:

@@ -9,10 +9,10 @@ import copy
 import shlex
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
@@ -290,12 +290,22 @@ class Engine:
             if ended and ends is not None:
                 ends.release()
             over = ended and not keeps
-            if trace_file is not None:
-                # A run whose trace is not whole on disk is not over.
-                over = await asyncio.to_thread(trace_file.close) and over
-            if over:
+            await _to_its_end(self._close(folder, trace_file, journal, over=over))
+
+    async def _close(
+        self, folder: RunFolder, trace_file: TraceFile | None, journal: Journal, *, over: bool
+    ) -> None:
+        """Close the files of a run. The journal goes last: without it a run is over.
+
+        A run whose trace is not whole on disk is not over.
+        """
+        is_whole = False
+        try:
+            is_whole = trace_file is None or await asyncio.to_thread(trace_file.close)
+            if over and is_whole:
                 await self._keeper.forget(folder)
-            await asyncio.to_thread(_close, folder, journal, over)
+        finally:
+            await asyncio.to_thread(_close, folder, journal, over and is_whole)
 
     async def _keep(
         self,
@@ -361,6 +371,16 @@ async def open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object])
         await asyncio.wait([opening])
         if opening.exception() is None:
             await asyncio.to_thread(close, opening.result())
+        raise
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do all of something, also where the caller is cancelled in the middle."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
         raise
 
 

@@ -114,4 +114,4 @@ def test_a_portfolio_that_was_killed_says_how_to_go_on(folder: Path) -> None:
 def test_an_id_that_nobody_knows_names_both_folders(folder: Path) -> None:
     verified = trading_graph("verify", "1" * 32, "--from", "file")
     assert verified.exit_code == 3
-    assert "no portfolio in portfolios" in verified.stderr.replace("\n", " ")
+    assert "or a portfolio in portfolios" in verified.stderr.replace("\n", " ")
