@@ -186,7 +186,8 @@ async def _open_whole_store(
     if aside is not None:
         _LOG.warning("The store was damaged; it is now %s, and is built again.", aside)
     async with open_store(path) as store:
-        records = await asyncio.to_thread(lambda: list(files.read()))
+        states = await store.states()
+        records = await asyncio.to_thread(lambda: list(files.read(states)))
         if restored := await restore_runs(store, records):
             _LOG.warning("Runs that the store lacked, brought by their records: %d.", len(restored))
         yield store, restored

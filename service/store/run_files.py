@@ -4,13 +4,14 @@ A run's file is written whole or not at all, before the store's row, and deleted
 a lost or damaged store lacks is read from them when the service starts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from trading_graph.service.run.folder import replace_text
-from trading_graph.service.store.records import StoredRun, decode_document, encode
+from trading_graph.service.store.records import RunState, StoredRun, decode_document, encode
 from trading_graph.service.store.store import Store
 
 FOLDER = "service"
@@ -32,9 +33,11 @@ class RunFiles:
         """Delete the record of a run."""
         self._path(run_id).unlink(missing_ok=True)
 
-    def read(self) -> Iterator[StoredRun]:
-        """Read all records that can be read."""
+    def read(self, known: Mapping[str, RunState] = MappingProxyType({})) -> Iterator[StoredRun]:
+        """Read the records that can be read, but for those of runs that are known to be over."""
         for path in sorted(self._folder.glob("*.json")):
+            if path.stem in known and known[path.stem].final:
+                continue
             try:
                 yield decode_document(msgspec.json.decode(path.read_bytes()))
             except (msgspec.MsgspecError, ValueError, TypeError):

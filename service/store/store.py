@@ -57,6 +57,8 @@ _RUNS_OF_TRACE = select(RUNS).where(RUNS.c.trace_id == _ID).order_by(RUNS.c.id)
 _TRACES_OF_RUNS = select(RUNS.c.trace_id).where(RUNS.c.trace_id.in_(_IDS)).distinct()
 _ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT).order_by(RUNS.c.ended, RUNS.c.id)
 
+_STATES = select(RUNS.c.id, RUNS.c.state)
+
 _ADD_EVENTS = insert(EVENTS)
 _EVENTS = (
     select(EVENTS.c.number, EVENTS.c.body)
@@ -136,6 +138,10 @@ class Store:
         if before is not None:
             page = page.where(RUNS.c.id < before)
         return await self._records(StoredRun, page)
+
+    async def states(self) -> dict[str, RunState]:
+        """The states of all runs, by id."""
+        return {row.id: RunState(row.state) for row in await self._rows(_STATES)}
 
     async def ended_before(self, moment: float) -> list[str]:
         """The ids of runs that ended before a time, the oldest first."""
