@@ -218,18 +218,7 @@ class StoredCache:
         except StoredValueError as error:
             _LOG.warning("%s is not kept in the cache file: %s", key, error)
             return
-        row = (
-            name_of(key, self._edition),
-            entry.error is not None,
-            entry.size,
-            entry.stored_at,
-            entry.fresh_until,
-            entry.revalidate_until,
-            entry.if_error_until,
-            entry.stored_at,
-            zlib.crc32(data),
-            data,
-        )
+        row = entry_row(name_of(key, self._edition), entry, data)
         with _transaction(connection):
             if self._make_room(connection, len(data)):
                 connection.execute(_PUT, row)
@@ -301,6 +290,22 @@ def encode_entry(entry: Entry) -> bytes:
     if entry.error is not None:
         return stored_values.encode_absence(entry.error)
     return stored_values.encode(entry.value)
+
+
+def entry_row(name: str, entry: Entry, data: bytes) -> tuple[Any, ...]:
+    """The columns of an entry with its data encoded, in the order of the tables' columns."""
+    return (
+        name,
+        entry.error is not None,
+        entry.size,
+        entry.stored_at,
+        entry.fresh_until,
+        entry.revalidate_until,
+        entry.if_error_until,
+        entry.stored_at,  # when it was used last
+        zlib.crc32(data),
+        data,
+    )
 
 
 def decode_entry(

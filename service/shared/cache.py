@@ -18,7 +18,13 @@ from trading_graph.service.shared.database import HouseAwayError, HouseDatabase
 from trading_graph.service.store.postgresql import SCHEMA
 from trading_graph.toolkit import stored_values
 from trading_graph.toolkit.cache import CacheKey, Entry
-from trading_graph.toolkit.stored_cache import MAX_BYTES, decode_entry, encode_entry, name_of
+from trading_graph.toolkit.stored_cache import (
+    MAX_BYTES,
+    decode_entry,
+    encode_entry,
+    entry_row,
+    name_of,
+)
 from trading_graph.toolkit.stored_values import StoredValueError
 
 _LOG = logging.getLogger(__name__)
@@ -158,18 +164,7 @@ class PostgresCache:
         except StoredValueError as error:
             _LOG.warning("%s is not kept in the cache of the house: %s", key, error)
             return
-        row = (
-            name,
-            entry.error is not None,
-            entry.size,
-            entry.stored_at,
-            entry.fresh_until,
-            entry.revalidate_until,
-            entry.if_error_until,
-            entry.stored_at,
-            zlib.crc32(data),
-            data,
-        )
+        row = entry_row(name, entry, data)
         with contextlib.suppress(HouseAwayError):
             if len(data) <= self._max_bytes:
                 await self._database.ask(_PUT, row)
