@@ -9,7 +9,6 @@ import os
 import random
 import resource
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,34 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
+from tests.service.test_signals import SPAWN, started
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 
-RUN = [
-    sys.executable,
-    "-c",
-    "from trading_graph.service.cli import main; main()",
-    "run",
-]
-ENV = {**os.environ, "TRADING_GRAPH_CHAT_LATENCY_S": "0.15", "OTEL_TRACES_EXPORTER": "none"}
-
-
-def started(workdir: Path) -> subprocess.Popen[str]:
-    """A run in a process of its own, once something of it is recorded."""
-    process = subprocess.Popen(
-        [*RUN, "NVDA", "--offline"],
-        cwd=workdir,
-        env=ENV,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + PATIENCE_S
-    while not any(file.stat().st_size for file in workdir.glob("runs/*/trace.jsonl")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return process
+QUICK = {"TRADING_GRAPH_CHAT_LATENCY_S": "0.15", "OTEL_TRACES_EXPORTER": "none"}
 
 
 def limit_files(process: subprocess.Popen[str], folder: Path, room: int) -> None:
@@ -58,7 +34,7 @@ def limit_files(process: subprocess.Popen[str], folder: Path, room: int) -> None
 )
 def test_a_run_outlives_a_full_disk(workdir: Path, seed: int) -> None:
     chance = random.Random(seed)
-    process = started(workdir)
+    process = started(workdir, **QUICK)
     (folder,) = (workdir / "runs").iterdir()
     time.sleep(chance.uniform(0.0, 0.8))
     limit_files(process, folder, chance.randrange(1, 400))
@@ -74,9 +50,9 @@ def test_a_run_outlives_a_full_disk(workdir: Path, seed: int) -> None:
         assert (folder / "open.jsonl").exists() or not ended, stderr
         if ended:
             again = subprocess.run(
-                [*RUN, "--resume", folder.name],
+                [*SPAWN, "run", "--resume", folder.name],
                 cwd=workdir,
-                env=ENV,
+                env={**os.environ, **QUICK},
                 capture_output=True,
                 text=True,
             )
