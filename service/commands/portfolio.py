@@ -21,7 +21,7 @@ from trading_graph.service.commands.run import read_request
 from trading_graph.service.errors import BadListError, PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode, offline_note
-from trading_graph.service.lazy_command import load
+from trading_graph.service.lazy_import import load
 from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.engine import (

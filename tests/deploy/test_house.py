@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("otel", "toolkit", "graph", "service")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_LINES = 500
+MAX_SERVICE_ROOT = 18
 
 # Built from parts, so that this file passes its own test.
 REGISTRIES = [
@@ -123,6 +124,11 @@ def test_a_module_opens_with_what_it_holds() -> None:
 
 def test_a_module_holds_one_idea() -> None:
     assert not [path for path in MODULES if len(path.read_text().splitlines()) > MAX_LINES]
+
+
+def test_the_root_of_service_stays_small() -> None:
+    at_root = [path for path in (ROOT / "service").glob("*.py") if path.name != "__init__.py"]
+    assert len(at_root) <= MAX_SERVICE_ROOT
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 
 from trading_graph.service.errors import PortfolioError
-from trading_graph.service.lazy_command import load
+from trading_graph.service.lazy_import import load
 
 FILE = "queue.sqlite"
 TOKEN = ".queue-token"

@@ -3,7 +3,6 @@
 So `--help` answers at once. A command whose extra is missing says so before anything is imported.
 """
 
-import importlib
 import itertools
 import sys
 from collections.abc import Callable
@@ -11,14 +10,7 @@ from typing import Any
 
 import click
 
-from trading_graph.otel.gc_pause import pause_collection
-
-
-def load(place: str) -> Any:
-    """What a `module:attribute` of this package names."""
-    module, _, attribute = place.partition(":")
-    with pause_collection():
-        return getattr(importlib.import_module(f"trading_graph.service.{module}"), attribute)
+from trading_graph.service.lazy_import import load
 
 
 class LazyCommand(click.Command):

@@ -2,8 +2,8 @@
 
 import click
 
-from trading_graph.service.lazy_command import LazyCommand
-from trading_graph.service.shared_options import json_option
+from trading_graph.service.cli.lazy_command import LazyCommand
+from trading_graph.service.cli.options import json_option
 
 _instrument_option = click.option(
     "--instrument",

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
-from trading_graph.service.lazy_command import LazyCommand
-from trading_graph.service.shared_options import (
+from trading_graph.service.cli.lazy_command import LazyCommand
+from trading_graph.service.cli.options import (
     data_option,
     database_option,
     json_option,
