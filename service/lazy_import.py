@@ -7,7 +7,8 @@ from trading_graph.otel.gc_pause import pause_collection
 
 
 def load(place: str) -> Any:
-    """What a `module:attribute` of this package names."""
-    module, _, attribute = place.partition(":")
+    """What a `module` or a `module:attribute` of `trading_graph` names."""
+    name, _, attribute = place.partition(":")
     with pause_collection():
-        return getattr(importlib.import_module(f"trading_graph.service.{module}"), attribute)
+        module = importlib.import_module(f"trading_graph.{name}")
+    return getattr(module, attribute) if attribute else module

@@ -16,8 +16,8 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 @click.command(
     cls=LazyCommand,
-    calls="commands.run:run_command",
-    options="run.request:request_options",
+    calls="service.commands.run:run_command",
+    options="service.run.request:request_options",
     extra="run",
 )
 @click.argument("symbol", required=False)
@@ -47,7 +47,7 @@ def run() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.data:data_command", extra="run")
+@click.command(cls=LazyCommand, calls="service.commands.data:data_command", extra="run")
 @click.argument("symbol")
 @click.option(
     "--date",
@@ -78,7 +78,7 @@ def data() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.decisions:decisions_command", extra="run")
+@click.command(cls=LazyCommand, calls="service.commands.decisions:decisions_command", extra="run")
 @click.argument("symbol")
 @click.option(
     "--date",
@@ -103,7 +103,7 @@ def decisions() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.ladder:ladder_command", extra="run")
+@click.command(cls=LazyCommand, calls="service.commands.ladder:ladder_command", extra="run")
 @click.argument("symbol", default="AAPL")
 @click.option("--date", metavar="YYYY-MM-DD", help=f"As of this day. Default: {LAST_DAY}.")
 @click.option(

@@ -6,7 +6,7 @@ from trading_graph.service.cli.lazy_command import LazyCommand
 from trading_graph.service.cli.options import json_option, offline_option, out_option
 
 
-@click.command(cls=LazyCommand, calls="commands.serve:serve_command", extra="serve")
+@click.command(cls=LazyCommand, calls="service.commands.serve:serve_command", extra="serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
     "--port",
@@ -33,7 +33,7 @@ def serve() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.replay:replay_command", extra="run")
+@click.command(cls=LazyCommand, calls="service.commands.replay:replay_command", extra="run")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "everything", is_flag=True, help="Do not ask Jaeger what it has already.")
 def replay() -> None:
@@ -51,7 +51,7 @@ def replay() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.doctor:doctor_command", extra="run")
+@click.command(cls=LazyCommand, calls="service.commands.doctor:doctor_command", extra="run")
 @click.option(
     "--model",
     is_flag=True,

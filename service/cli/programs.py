@@ -22,7 +22,7 @@ _spans_option = click.option(
 
 @click.command(
     cls=LazyCommand,
-    calls="commands.record:record_command",
+    calls="service.commands.record:record_command",
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")
@@ -60,7 +60,7 @@ def record() -> None:
 
 @click.command(
     cls=LazyCommand,
-    calls="commands.probe:probe_command",
+    calls="service.commands.probe:probe_command",
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")

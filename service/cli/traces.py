@@ -18,7 +18,7 @@ def _require_langsmith(
 ) -> str | None:
     """Refuse a source whose extra is not installed; raises MissingExtraError."""
     if source == "langsmith":
-        load("extras:require_extra")("--from langsmith", "langsmith")
+        load("service.extras:require_extra")("--from langsmith", "langsmith")
     return source
 
 
@@ -87,7 +87,7 @@ def _part_options(command: _Decorated) -> _Decorated:
     return command
 
 
-@click.command(cls=LazyCommand, calls="commands.verify:verify_command")
+@click.command(cls=LazyCommand, calls="service.commands.verify:verify_command")
 @click.argument("trace", nargs=-1)
 @_trace_options
 @_part_options
@@ -147,7 +147,7 @@ def verify() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.gate:gate_command")
+@click.command(cls=LazyCommand, calls="service.commands.gate:gate_command")
 @click.argument("trace", nargs=-1, required=True)
 @_trace_options
 def gate() -> None:
@@ -165,7 +165,7 @@ def gate() -> None:
     """
 
 
-@click.command(cls=SeveralWords, calls="commands.compare:compare_command")
+@click.command(cls=SeveralWords, calls="service.commands.compare:compare_command")
 @click.argument("traces", nargs=-1, required=True, metavar="BASE... [NEW]")
 @click.option(
     "--with", "new", multiple=True, metavar="NEW...", help="The new runs, where they are a set."
@@ -204,7 +204,7 @@ def compare() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.diagnose:diagnose_command")
+@click.command(cls=LazyCommand, calls="service.commands.diagnose:diagnose_command")
 @click.argument("trace", nargs=-1, required=True)
 @click.option(
     "--target",
@@ -263,7 +263,7 @@ def diagnose() -> None:
     """
 
 
-@click.command("mcp", cls=LazyCommand, calls="commands.mcp:mcp_command", extra="mcp")
+@click.command("mcp", cls=LazyCommand, calls="service.commands.mcp:mcp_command", extra="mcp")
 @click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False),
