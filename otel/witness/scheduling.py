@@ -16,6 +16,7 @@ from trading_graph.otel.witness.activities import (
     Cause,
     tracking,
 )
+from trading_graph.otel.witness.cpu_time import thread_time
 from trading_graph.otel.witness.current import (
     ATTRIBUTE,
     activity_of,
@@ -25,7 +26,6 @@ from trading_graph.otel.witness.current import (
 )
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
-from trading_graph.otel.witness.thread_cpu_time import thread_time
 
 
 def _run_step(activity: Activity, callback: Callable[..., object], *args: object) -> None:
