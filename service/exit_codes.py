@@ -6,7 +6,7 @@ That is a sentence on stderr and, where the command line asks for JSON, an error
 import json
 import sys
 from enum import IntEnum, StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
@@ -20,6 +20,7 @@ from trading_graph.otel.errors import (
     GateError,
     TraceError,
 )
+from trading_graph.otel.visible import visible
 from trading_graph.service.errors import (
     NotProbedError,
     NotRecordedError,
@@ -28,7 +29,11 @@ from trading_graph.service.errors import (
     SettingsError,
     StoreUnavailableError,
 )
+from trading_graph.service.lazy_import import load
 from trading_graph.toolkit.errors import BadRequestError, DataError
+
+if TYPE_CHECKING:
+    from trading_graph.otel.redaction import Redactor
 
 
 class ExitCode(IntEnum):
@@ -185,12 +190,8 @@ def expected_failure(error: BaseException) -> tuple[str, ErrorKind] | None:
 def _redact(sentence: str) -> str:
     """The sentence without secrets: a foreign library's may quote an address or a header."""
     # Not above: to judge a file takes no settings, and less time than to import them.
-    from trading_graph.otel.redaction import process_redactor
-    from trading_graph.otel.visible import visible
-    from trading_graph.service.settings import read_settings
-
     try:
-        redactor = read_settings().redactor
+        redactor: Redactor = load("service.settings:read_settings")().redactor
     except SettingsError:
-        redactor = process_redactor()
+        redactor = load("otel.redaction:process_redactor")()
     return visible(redactor.text(sentence))

@@ -14,10 +14,12 @@ from trading_graph.otel.sources.trace_files import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.parts import Part, runs
 from trading_graph.otel.trace.parts import join as as_one
+from trading_graph.service.lazy_import import load
 from trading_graph.service.run.folder import RECEIVED, TRACE, unfinished_sentence
 
 if TYPE_CHECKING:
     from trading_graph.otel.sources.jaeger_query import JaegerQuery
+    from trading_graph.otel.sources.langsmith_query import LangSmithQuery
     from trading_graph.service.settings import Settings
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -87,11 +89,10 @@ def _from_backend(settings: "Settings", source: str | None, trace_id: str) -> Sp
     """The trace with an id in LangSmith or in Jaeger; raises TraceError."""
     if source == "langsmith":
         # Not above: it needs an extra.
-        from trading_graph.otel.sources.langsmith_query import LangSmithQuery
-
+        query_class: type[LangSmithQuery] = load("otel.sources.langsmith_query:LangSmithQuery")
         url = settings.langsmith_url
         key = settings.langsmith_api_key
-        trace = LangSmithQuery(
+        trace = query_class(
             url, key.get_secret_value() if key else None, settings.langsmith_project
         ).trace(trace_id)
         if trace is None:
@@ -155,16 +156,14 @@ def configured_jaeger() -> "JaegerQuery":
 
 def _settings() -> "Settings":
     # Not above: this import takes longer than to read and judge the file of a run.
-    from trading_graph.service.settings import read_settings
-
-    return read_settings()
+    settings: Settings = load("service.settings:read_settings")()
+    return settings
 
 
 def _jaeger(settings: "Settings") -> "JaegerQuery":
     # Not above: a trace in a file needs no HTTP.
-    from trading_graph.otel.sources.jaeger_query import JaegerQuery
-
-    return JaegerQuery(settings.jaeger_url)
+    jaeger: JaegerQuery = load("otel.sources.jaeger_query:JaegerQuery")(settings.jaeger_url)
+    return jaeger
 
 
 def newest_run(out: Path) -> Path:

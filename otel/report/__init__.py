@@ -4,6 +4,7 @@ What shows a diagnosis or a comparison is imported from its own module: `verify`
 it.
 """
 
+from trading_graph.otel.report.terminal import bars, waterfall
 from trading_graph.otel.report.verdict import (
     VerdictText,
     as_github,
@@ -11,7 +12,6 @@ from trading_graph.otel.report.verdict import (
     as_junit,
     as_markdown,
 )
-from trading_graph.otel.report.waterfall import bars, waterfall
 
 __all__ = [
     "VerdictText",

@@ -14,8 +14,7 @@ from trading_graph.otel.report.documents.verdict import CheckJson, verdict_docum
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.limits import limit_lines, limits_table
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
-from trading_graph.otel.report.terminal import shown
-from trading_graph.otel.report.waterfall import bars
+from trading_graph.otel.report.terminal import bars, shown
 from trading_graph.otel.trace import Profile, table_of
 from trading_graph.otel.verdict import (
     CheckResult,

@@ -19,22 +19,26 @@ from trading_graph.otel.vocabularies import (
     witness,
 )
 from trading_graph.otel.vocabularies.agentops import AGENTOPS
-from trading_graph.otel.vocabularies.databases import DATABASES
-from trading_graph.otel.vocabularies.genai import GENAI
-from trading_graph.otel.vocabularies.http import HTTP, http_status, resend_count
 from trading_graph.otel.vocabularies.langfuse import LANGFUSE
 from trading_graph.otel.vocabularies.langgraph import GraphTask, graph_task
 from trading_graph.otel.vocabularies.langsmith import LANGSMITH
 from trading_graph.otel.vocabularies.language import Language, language
 from trading_graph.otel.vocabularies.logfire import LOGFIRE
-from trading_graph.otel.vocabularies.mcp import MCP
 from trading_graph.otel.vocabularies.messages import Calls, read_calls
-from trading_graph.otel.vocabularies.messaging import MESSAGING
 from trading_graph.otel.vocabularies.mlflow import MLFLOW
 from trading_graph.otel.vocabularies.openinference import OPENINFERENCE
 from trading_graph.otel.vocabularies.openllmetry import OPENLLMETRY
-from trading_graph.otel.vocabularies.rpc import RPC
 from trading_graph.otel.vocabularies.sampling import is_sampled
+from trading_graph.otel.vocabularies.semantic_conventions import (
+    DATABASES,
+    GENAI,
+    HTTP,
+    MCP,
+    MESSAGING,
+    RPC,
+    http_status,
+    resend_count,
+)
 from trading_graph.otel.vocabularies.trading import TRADING
 from trading_graph.otel.vocabularies.values import (
     Attributes,

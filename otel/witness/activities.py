@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
-from trading_graph.otel.witness.thread_cpu_time import ThreadTime, thread_time
+from trading_graph.otel.witness.cpu_time import ThreadTime, thread_time
 from trading_graph.otel.witness.timeline import WAITS, Step, Timeline
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 from trading_graph.otel.vocabularies.witness import BlockState
-from trading_graph.otel.witness.cpu_run_queue import Reading
+from trading_graph.otel.witness.cpu_time import LOCK_RUNS_PER_S, Reading
 from trading_graph.otel.witness.stacks import Line, Stack
 
 MAX_STRETCHES = 512
@@ -21,8 +21,6 @@ MAX_STRETCHES = 512
 # Measured in 12 to 45 cases each; docs/witness.md has the table.
 MOST = 0.5
 """From this share of a block on, what happened during it explains it."""
-LOCK_RUNS_PER_S = 150
-"""A thread that asks for the interpreter runs more often than this, and one that sleeps less."""
 ON_TIME = 0.15
 """Where the scheduler keeps no account: later than this share, the watchdog was not on time."""
 STARVED = 0.2

@@ -26,7 +26,7 @@ _users = 0
 _watchdog: Watchdog | None = None
 
 
-def install(span_file: Path | None = None, *, blocked_after_s: float = 0.1) -> None:
+def install(span_file: Path | str | None = None, *, blocked_after_s: float = 0.1) -> None:
     """Watch every span from now on; a second call changes nothing.
 
     It may come before or after tracer providers and instrumentors are set up. With a file, each
@@ -36,7 +36,7 @@ def install(span_file: Path | None = None, *, blocked_after_s: float = 0.1) -> N
     global _users
     with _lock:
         if _users == 0:
-            file = None if span_file is None else SpanFile(span_file, faults.note)
+            file = None if span_file is None else SpanFile(Path(span_file), faults.note)
             _install(file, blocked_after_s, finds_loops=True)
         _users = max(_users, 1)
 

@@ -17,7 +17,7 @@ from time import time_ns
 from typing import Any
 
 from trading_graph.otel.witness.activities import tracking
-from trading_graph.otel.witness.cpu_run_queue import RunQueue
+from trading_graph.otel.witness.cpu_time import RunQueue
 from trading_graph.otel.witness.current import current_activity, loop_runs
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches

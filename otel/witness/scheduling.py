@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness.activities import (
@@ -15,6 +16,7 @@ from trading_graph.otel.witness.activities import (
     Cause,
     tracking,
 )
+from trading_graph.otel.witness.cpu_time import thread_time
 from trading_graph.otel.witness.current import (
     ATTRIBUTE,
     activity_of,
@@ -24,10 +26,6 @@ from trading_graph.otel.witness.current import (
 )
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
-from trading_graph.otel.witness.thread_cpu_time import thread_time
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 
 def _run_step(activity: Activity, callback: Callable[..., object], *args: object) -> None:
@@ -158,8 +156,6 @@ def _start_thread(original: Method) -> Method:
 
 def watch_activities(patches: Patches) -> None:
     """Replace what creates tasks, callbacks, jobs and threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
     _watch_loop_class(patches, asyncio.BaseEventLoop)
     patches.when_imported("uvloop", lambda module: _watch_loop_class(patches, module.Loop))
     patches.replace(ThreadPoolExecutor, "submit", _submit)

@@ -10,10 +10,10 @@ from opentelemetry.util.types import AttributeValue
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.activities import Activity
+from trading_graph.otel.witness.cpu_time import thread_time
 from trading_graph.otel.witness.current import current_cause
 from trading_graph.otel.witness.loops import LoopWatch, watches
 from trading_graph.otel.witness.pauses import pauses
-from trading_graph.otel.witness.thread_cpu_time import thread_time
 from trading_graph.otel.witness.watchdog import Watchdog
 
 MOST_OFFSETS = 16

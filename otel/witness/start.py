@@ -10,6 +10,7 @@ import os
 import sys
 import time
 
+from trading_graph.otel import witness
 from trading_graph.otel.witness.fallback_provider import FallbackProvider
 from trading_graph.otel.witness.import_hooks import ImportHooks
 from trading_graph.otel.witness.libraries import AGENT_LIBRARIES, OTHER_LIBRARIES
@@ -79,12 +80,7 @@ def _start(*, loads_instrumentors: bool) -> None:
 
 def _install_with_the_sdk(hooks: ImportHooks, span_file: str | None) -> None:
     def install_witness(_: ModuleType) -> None:
-        # Not above: these load the SDK.
-        from pathlib import Path
-
-        from trading_graph.otel.witness import install
-
-        install(Path(span_file) if span_file else None)
+        witness.install(span_file)  # It loads the SDK.
         _hold(span_file)
 
     def install_unless_it_loads(module: ModuleType) -> None:
@@ -101,13 +97,9 @@ def _hold(span_file: str | None) -> None:
     token = os.environ.get(DELAYS)
     if not token or not span_file or os.environ.get(SWITCH) != "record":
         return
-    # Not above: nobody but `probe` needs them.
-    from trading_graph.otel.witness.delays import plan_for
-    from trading_graph.otel.witness.installation import hold
-
-    plan = plan_for(os.path.dirname(span_file), token)
+    plan = witness.plan_for(os.path.dirname(span_file), token)
     if plan is not None:
-        hold(plan)
+        witness.hold(plan)
 
 
 _INSTALLATION = "trading_graph.otel.witness.installation"
@@ -123,10 +115,8 @@ def _record_what_nobody_takes(hooks: ImportHooks) -> None:
     fallback = FallbackProvider()
     hooks.add("opentelemetry.trace", fallback.serve)
     if os.environ.get(SPANS) == "tasks":
-        # Not above: it loads OpenTelemetry, and this program may never do so.
-        from trading_graph.otel.witness.task_spans import TaskSpans
-
-        tasks = TaskSpans(fallback.tracer("trading_graph.witness.tasks"))
+        # It loads OpenTelemetry, which this program might never do.
+        tasks = witness.TaskSpans(fallback.tracer("trading_graph.witness.tasks"))
         tasks.watch_asyncio()
         hooks.add("uvloop", tasks.watch_uvloop)
 
@@ -134,12 +124,9 @@ def _record_what_nobody_takes(hooks: ImportHooks) -> None:
 def _load_instrumentors(which: str, hooks: ImportHooks, notes: ProcessNotes) -> None:
     if which == "none":
         return
-    # Not above: most programs in a container load their own.
-    from trading_graph.otel.witness.instrumentors import Instrumentor, load_on_import
-
     names = frozenset(each.strip() for each in which.split(","))
 
-    def is_chosen(each: Instrumentor) -> bool:
+    def is_chosen(each: witness.Instrumentor) -> bool:
         return which == "auto" or each.answers_to(names)
 
-    load_on_import(is_chosen, hooks, notes)
+    witness.load_on_import(is_chosen, hooks, notes)

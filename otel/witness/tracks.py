@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from trading_graph.otel.vocabularies.witness import BlockState
 from trading_graph.otel.witness.blocks import Block, Mark, Place, Turn
-from trading_graph.otel.witness.cpu_run_queue import RunQueue
+from trading_graph.otel.witness.cpu_time import RunQueue
 
 MAX_BLOCKS = 1_000
 """So many blocks are kept of each loop, the newest."""

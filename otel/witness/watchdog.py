@@ -20,7 +20,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from trading_graph.otel.witness.blocks import Block, Mark, Place
-from trading_graph.otel.witness.cpu_run_queue import RunQueue
+from trading_graph.otel.witness.cpu_time import RunQueue
 from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.stacks import RawStack, resolve, still_frames, walk
 from trading_graph.otel.witness.tracks import Track, WatchedLoop

@@ -37,6 +37,7 @@ from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.otel.visible import visible_line
 from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
+from trading_graph.service.lazy_import import load
 from trading_graph.service.portfolio.attributes import NAME, PORTFOLIO_ID
 from trading_graph.service.portfolio.linked_runs import show_linked_runs
 from trading_graph.service.trace_source import find_trace, find_traces, head_of, runs_folder
@@ -200,18 +201,15 @@ def _text(diagnosis: Diagnosis, form: str) -> str:
             return diagnosis_json(diagnosis) + "\n"
         case "markdown" | "html":
             # Not above: it brings Jinja2, which the other forms do without.
-            from trading_graph.otel.report.page import diagnosis_markdown, page
-
-            return page(diagnosis) if form == "html" else diagnosis_markdown(diagnosis)
+            render = "page" if form == "html" else "diagnosis_markdown"
+            return str(load(f"otel.report.page:{render}")(diagnosis))
         case "perfetto":
             return perfetto(ranking_of(diagnosis)) + "\n"
         case "folded":
             return folded(ranking_of(diagnosis).path)
         case _:
             # Not above: it brings OpenTelemetry's SDK, which the reports do without.
-            from trading_graph.otel.report.simulated_otlp import simulated_otlp
-
-            return simulated_otlp(ranking_of(diagnosis))
+            return str(load("otel.report.simulated_otlp:simulated_otlp")(ranking_of(diagnosis)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import os
 import sys
 
-from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.lazy_import import load
 from trading_graph.service.settings import read_settings
 
 
@@ -16,9 +16,7 @@ def mcp_command(*, folder: str | None, source: str | None) -> ExitCode:
     settings = read_settings()
     if sys.stdin.isatty():
         sys.stderr.write("Waiting for a client on standard input; stop with Ctrl-C.\n")
-    with pause_collection():
-        # Not above: it takes a second, and a wrong setting is refused first.
-        from trading_graph.service.mcp.protocol import serve_stdio
-
+    # Not above: it takes a second, and a wrong setting is refused first.
+    serve_stdio = load("service.mcp.protocol:serve_stdio")
     asyncio.run(serve_stdio(settings, source))
     return ExitCode.OK

@@ -15,13 +15,12 @@ import click
 from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.service.commands.run import read_request
 from trading_graph.service.errors import BadListError, PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode, offline_note
-from trading_graph.service.lazy_command import load
+from trading_graph.service.lazy_import import load
 from trading_graph.service.log import logging_to
 from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.engine import (
@@ -52,6 +51,7 @@ from trading_graph.service.termination import cancelled_by_sigterm
 from trading_graph.toolkit.as_of import utc_now
 
 if TYPE_CHECKING:
+    from trading_graph.service.portfolio.local import LocalEngine
     from trading_graph.service.run.engine import Engine
 
 _REPORT_FILES = (MARKDOWN, PAGE, CSV, JSON)
@@ -95,7 +95,7 @@ def status_command(*, portfolio_id: str, database: str | None, as_json: bool) ->
     folder = find_portfolio(portfolio_id, settings.portfolios)
     show_portfolio(folder.status(), settings, as_json=as_json)
     if folder.is_queued:
-        load("commands.portfolio_queue:tell_attendance")(folder, database, settings)
+        load("service.commands.portfolio_queue:tell_attendance")(folder, database, settings)
     return ExitCode.OK
 
 
@@ -105,7 +105,7 @@ def cancel_command(*, portfolio_id: str, database: str | None, as_json: bool) ->
     folder = find_portfolio(portfolio_id, settings.portfolios)
     with talk.status("waiting for the runs under way to stop"):
         if folder.is_queued:
-            engine = load("commands.portfolio_queue:engine_of")(folder, database, settings)
+            engine = load("service.commands.portfolio_queue:engine_of")(folder, database, settings)
         else:
             engine = _engine(talk, settings)
         status = asyncio.run(engine.cancel(folder.path.name))
@@ -267,17 +267,18 @@ def agree(
 def _engine(talk: Console, settings: Settings) -> PortfolioEngine:
     """The engine of portfolios; its import takes seconds."""
     # Not above: what is asked for is checked first, and the forecast is told.
-    with talk.status("loading"), pause_collection():
-        from trading_graph.service.portfolio.local import LocalEngine
-        from trading_graph.service.run.engine import open_engine
+    with talk.status("loading"):
+        engine_class: type[LocalEngine] = load("service.portfolio.local:LocalEngine")
+        open_engine = load("service.run.engine:open_engine")
 
     def opens(order: PortfolioOrder) -> "AbstractAsyncContextManager[Engine]":
         choice = order.choice(settings)
-        return open_engine(
+        engine: AbstractAsyncContextManager[Engine] = open_engine(
             settings, choice, order.out, settings.redactor, order.langsmith, durable=True
         )
+        return engine
 
-    return LocalEngine(settings.portfolios, opens)
+    return engine_class(settings.portfolios, opens)
 
 
 async def _finish(

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,9 +16,13 @@ from rich.markup import escape
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.witness.process_notes import NotedProcess
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
+from trading_graph.service.lazy_import import load
 from trading_graph.service.recording import sentences
 from trading_graph.service.recording.folder import Recording, recording_to
 from trading_graph.service.recording.program import command_of, run_program
+
+if TYPE_CHECKING:
+    from trading_graph.service.recording.judgement import Judgement
 
 
 def record_command(
@@ -58,9 +63,7 @@ def _check(gate: str | None) -> None:
     """Raise GateError for a gate with an error, before the program runs."""
     if gate is not None:
         # Not above: without a gate the program can start at once.
-        from trading_graph.otel.verdict import Gate
-
-        Gate.from_file(Path(gate))
+        load("otel.verdict.gate:Gate").from_file(Path(gate))
 
 
 def _unwatched(processes: Sequence[NotedProcess], *, is_watched: bool) -> str | None:
@@ -84,11 +87,9 @@ def _judge(
     if not recording.spans:
         sentence = _why_no_spans(recording, instrument, spans, code)
         return fail(sentence, ErrorKind.RUN, exit_code=code or None)
-    # Not above: it takes as long to import as some programs run.
-    from trading_graph.service.recording.judgement import Judgement
-
     try:
-        judgement = Judgement.of(recording, gate)
+        # Not above: it takes as long to import as some programs run.
+        judgement: Judgement = load("service.recording.judgement:Judgement").of(recording, gate)
     except TraceError as error:
         return fail(str(error), ErrorKind.TRACE, exit_code=code or None)
     _say(talk, judgement.summary)

@@ -15,8 +15,8 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.lazy_import import load
 from trading_graph.service.log import logging_to
 from trading_graph.service.run.holdings_input import merge
 from trading_graph.service.run.request import RunRequest, default_date
@@ -95,9 +95,9 @@ def _resume(word: str, words: Mapping[str, Any]) -> ExitCode:
 def load_session(talk: Console) -> "type[RunSession]":
     """The class that makes runs; its import takes seconds."""
     # Not above: a new run first prints what will serve.
-    with talk.status("loading"), pause_collection():
-        from trading_graph.service.run.session import RunSession
-    return RunSession
+    with talk.status("loading"):
+        session: type[RunSession] = load("service.run.session:RunSession")
+    return session
 
 
 def _out(words: Mapping[str, Any], settings: Settings) -> Path:

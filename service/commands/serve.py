@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.exit_codes import ExitCode
+from trading_graph.service.lazy_import import load
 from trading_graph.service.log import logging_to
 from trading_graph.service.server.access import digest
 from trading_graph.service.settings import Settings, backend_choice, read_settings
@@ -59,15 +59,14 @@ def _check_host(host: str, settings: Settings) -> None:
 async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline: bool) -> None:
     talk = Console(stderr=True)
     with stop_signals() as stopped:  # also a signal that comes early ends what is open by then
-        with talk.status("loading"), pause_collection():
+        with talk.status("loading"):
             # Not above: it takes seconds, and a wrong host is refused first.
-            from trading_graph.service.langsmith import offline_note
-            from trading_graph.service.server.serving import drain, listening, open_service
-
+            serving = load("service.server.serving")
+            offline_note = load("service.langsmith:offline_note")
         choice = backend_choice(settings, offline=offline)
         async with (
-            open_service(settings, choice, out, settings.redactor, offline=offline) as app,
-            listening(app, host, port) as address,
+            serving.open_service(settings, choice, out, settings.redactor, offline=offline) as app,
+            serving.listening(app, host, port) as address,
         ):
             talk.print(choice.announcement, highlight=False, soft_wrap=True)
             if age := choice.old_data(utc_now().date()):
@@ -81,4 +80,4 @@ async def _serve(settings: Settings, host: str, port: int, out: Path, *, offline
             stopped.clear()
             seconds = f"{settings.serve_drain_s:g}"
             talk.print(f"Stopping; what runs has {seconds} s to end.", highlight=False)
-            await drain(app, stopped)
+            await serving.drain(app, stopped)

@@ -7,23 +7,21 @@ import asyncio
 import contextlib
 import fcntl
 import functools
-import importlib
 import logging
 import os
 from collections.abc import AsyncIterator, Coroutine
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
 from trading_graph.graph.backend_choice import BackendChoice
-from trading_graph.otel.gc_pause import pause_collection
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import langsmith_mode
+from trading_graph.service.lazy_import import load
 from trading_graph.service.server.app import make_app
 from trading_graph.service.server.clients import CONNECTIONS, allow_many_files
 from trading_graph.service.server.connection import Connection
@@ -86,8 +84,9 @@ async def open_service(
     metrics = ServiceMetrics(registry)
 
     async def make_runs() -> None:
-        # In a thread: the service answers meanwhile.
-        engine, run_maker = await asyncio.to_thread(_load_engine)
+        # In a thread: this takes seconds, and the service answers meanwhile.
+        engine = await asyncio.to_thread(load, "service.run.engine")
+        run_maker = await asyncio.to_thread(load, "service.server.run_maker")
         open_engine = functools.partial(
             engine.open_engine,
             settings,
@@ -191,15 +190,6 @@ async def _open_whole_store(
         if restored := await restore_runs(store, records):
             _LOG.warning("Runs that the store lacked, brought by their records: %d.", len(restored))
         yield store, restored
-
-
-@pause_collection()
-def _load_engine() -> tuple[Any, Any]:
-    """The modules that make runs; their import takes seconds."""
-    return (
-        importlib.import_module("trading_graph.service.run.engine"),
-        importlib.import_module("trading_graph.service.server.run_maker"),
-    )
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("otel", "toolkit", "graph", "service")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_LINES = 500
+MAX_SERVICE_ROOT = 18
+MAX_LAZY_IMPORTS = 16
 
 # Built from parts, so that this file passes its own test.
 REGISTRIES = [
@@ -123,6 +125,27 @@ def test_a_module_opens_with_what_it_holds() -> None:
 
 def test_a_module_holds_one_idea() -> None:
     assert not [path for path in MODULES if len(path.read_text().splitlines()) > MAX_LINES]
+
+
+def test_the_root_of_service_stays_small() -> None:
+    at_root = [path for path in (ROOT / "service").glob("*.py") if path.name != "__init__.py"]
+    assert len(at_root) <= MAX_SERVICE_ROOT
+
+
+def imports_in_functions(path: Path) -> Iterator[int]:
+    """The lines of a file's imports that stand in a function."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for function in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(function, functions):
+            for node in ast.walk(function):
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    yield node.lineno
+
+
+def test_what_is_imported_late_is_imported_by_the_one_seam() -> None:
+    """That is `service/lazy_import.py`; the few others are in packages below it."""
+    late = {(path, line) for path in MODULES for line in imports_in_functions(path)}
+    assert 0 < len(late) <= MAX_LAZY_IMPORTS
 
 
 def test_the_version_is_the_same_everywhere() -> None:

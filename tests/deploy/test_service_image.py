@@ -77,7 +77,7 @@ def test_the_build_sees_no_key_no_run_and_no_history() -> None:
         assert ignored(path), path
     for path in ("tests/conftest.py", ".venv/bin/python", "service/__pycache__/x.pyc"):
         assert ignored(path), path
-    for path in ("service/cli.py", "deploy/runtime_lock.py", "toolkit/py.typed"):
+    for path in ("service/cli/__init__.py", "deploy/runtime_lock.py", "toolkit/py.typed"):
         assert not ignored(path), path
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from trading_graph.service.cli import main
-from trading_graph.service.lazy_command import LazyCommand
+from trading_graph.service.cli.lazy_command import LazyCommand
 
 
 def commands(group: click.Group, *before: str) -> dict[str, click.Command]:

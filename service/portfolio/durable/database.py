@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 
 from trading_graph.service.errors import PortfolioError
-from trading_graph.service.lazy_command import load
+from trading_graph.service.lazy_import import load
 
 FILE = "queue.sqlite"
 TOKEN = ".queue-token"
@@ -200,7 +200,7 @@ class Database:
             return None if row is None else Schema(_minor(row.dbos), _minor(row.checkpoints))
 
     def _make_tables(self, engine: sa.Engine, known: Schema, portfolios: Path) -> None:
-        load("portfolio.durable.tables:make_tables")(
+        load("service.portfolio.durable.tables:make_tables")(
             self.dbos_url, self.conninfo if self.is_postgres else None
         )
         with engine.begin() as connection:

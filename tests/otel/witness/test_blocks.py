@@ -12,7 +12,7 @@ from trading_graph.otel.witness.blocks import (
     state_by_account,
     state_without_account,
 )
-from trading_graph.otel.witness.cpu_run_queue import Reading
+from trading_graph.otel.witness.cpu_time import Reading
 from trading_graph.otel.witness.stacks import Line, Stack
 
 MS = 1_000_000

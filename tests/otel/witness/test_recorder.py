@@ -17,9 +17,8 @@ from tests.otel.witness.witnessed import WORK_S, Program, program, sleep
 from trading_graph.otel import witness
 from trading_graph.otel.vocabularies import witness as keys
 from trading_graph.otel.witness.activities import tracking
-from trading_graph.otel.witness.cpu_run_queue import Reading, reading_of
+from trading_graph.otel.witness.cpu_time import Reading, reading_of, thread_time
 from trading_graph.otel.witness.faults import faults
-from trading_graph.otel.witness.thread_cpu_time import thread_time
 
 __all__ = ["program"]  # the fixture
 

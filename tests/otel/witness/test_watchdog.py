@@ -20,7 +20,7 @@ import pytest
 from tests.otel.witness.watched import HookedLoop, Scene, line_of, lines, scene, watch
 from trading_graph.otel.vocabularies.witness import BlockState
 from trading_graph.otel.witness.blocks import Block
-from trading_graph.otel.witness.cpu_run_queue import RunQueue
+from trading_graph.otel.witness.cpu_time import RunQueue
 from trading_graph.otel.witness.stacks import (
     COLLECTION_MOVES_FRAMES,
     source,

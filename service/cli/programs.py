@@ -2,8 +2,8 @@
 
 import click
 
-from trading_graph.service.lazy_command import LazyCommand
-from trading_graph.service.shared_options import json_option
+from trading_graph.service.cli.lazy_command import LazyCommand
+from trading_graph.service.cli.options import json_option
 
 _instrument_option = click.option(
     "--instrument",
@@ -22,7 +22,7 @@ _spans_option = click.option(
 
 @click.command(
     cls=LazyCommand,
-    calls="commands.record:record_command",
+    calls="service.commands.record:record_command",
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")
@@ -60,7 +60,7 @@ def record() -> None:
 
 @click.command(
     cls=LazyCommand,
-    calls="commands.probe:probe_command",
+    calls="service.commands.probe:probe_command",
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--] PROGRAM [ARGS]...")

@@ -3,7 +3,6 @@
 So `--help` answers at once. A command whose extra is missing says so before anything is imported.
 """
 
-import importlib
 import itertools
 import sys
 from collections.abc import Callable
@@ -11,22 +10,15 @@ from typing import Any
 
 import click
 
-from trading_graph.otel.gc_pause import pause_collection
-
-
-def load(place: str) -> Any:
-    """What a `module:attribute` of this package names."""
-    module, _, attribute = place.partition(":")
-    with pause_collection():
-        return getattr(importlib.import_module(f"trading_graph.service.{module}"), attribute)
+from trading_graph.service.lazy_import import load
 
 
 class LazyCommand(click.Command):
     """A command whose function is imported when it is called.
 
-    `calls` is the function, as `module:attribute` of this package: it takes the parameters by name
-    and returns the exit code. `extra` is what has to be installed. `options` is a function that
-    gives further options, and is imported for the command's help as well.
+    `calls` is the function, as `module:attribute` of `trading_graph`: it takes the parameters by
+    name and returns the exit code. `extra` is what has to be installed. `options` is a function
+    that gives further options, and is imported for the command's help as well.
     """
 
     def __init__(
@@ -67,7 +59,7 @@ class LazyCommand(click.Command):
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
             if _words_ask_for_json(words):
-                load("exit_codes:print_click_error")(error)
+                load("service.exit_codes:print_click_error")(error)
             raise
 
     def invoke(self, ctx: click.Context) -> None:
@@ -75,11 +67,13 @@ class LazyCommand(click.Command):
         try:
             if self._extra is not None:
                 words = ctx.command_path.split()[1:]
-                load("extras:require_extra")(" ".join(("trading-graph", *words)), self._extra)
+                load("service.extras:require_extra")(
+                    " ".join(("trading-graph", *words)), self._extra
+                )
             code = ctx.invoke(self.function(), **ctx.params)
         except BaseException as error:
             # What nobody expects is raised again, and so is what click prints itself.
-            code = load("exit_codes:report_failure")(error)
+            code = load("service.exit_codes:report_failure")(error)
         sys.exit(code)
 
 

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
-from trading_graph.service.lazy_command import LazyCommand
-from trading_graph.service.shared_options import (
+from trading_graph.service.cli.lazy_command import LazyCommand
+from trading_graph.service.cli.options import (
     data_option,
     database_option,
     json_option,
@@ -16,7 +16,7 @@ from trading_graph.service.shared_options import (
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
-_COMMANDS = "commands.portfolio"
+_COMMANDS = "service.commands.portfolio"
 _COUNT = click.IntRange(min=1)
 
 
@@ -105,7 +105,7 @@ def _anew_options(command: _Decorated) -> _Decorated:
 @portfolio.command(
     cls=LazyCommand,
     calls=f"{_COMMANDS}:run_command",
-    options="run.request:request_options",
+    options="service.run.request:request_options",
     extra="run",
 )
 @_list_options
@@ -137,8 +137,8 @@ _which = click.argument("portfolio_id", default="last", metavar="[ID|last]")
 
 @portfolio.command(
     cls=LazyCommand,
-    calls="commands.portfolio_queue:submit_command",
-    options="run.request:request_options",
+    calls="service.commands.portfolio_queue:submit_command",
+    options="service.run.request:request_options",
     extra="portfolio",
 )
 @_list_options
@@ -230,7 +230,7 @@ def report() -> None:
     """
 
 
-@click.command(cls=LazyCommand, calls="commands.worker:worker_command", extra="portfolio")
+@click.command(cls=LazyCommand, calls="service.commands.worker:worker_command", extra="portfolio")
 @database_option
 @click.option(
     "--at-once",
