@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.interrupts",
     "tests.jaeger_process",
     "tests.postgres",
+    "tests.second_try",
 ]
 
 
