@@ -70,10 +70,10 @@ class PostgresServer:
         """End it and wait; the mode `immediate` is a crash."""
         self._run("pg_ctl", "stop", "-D", self._data, "-m", mode, "-w")
 
-    def new_database(self) -> str:
+    def new_database(self, encoding: str = "UTF8") -> str:
         """Make an empty database, and return its address."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        self.sql(f"CREATE DATABASE {name}")
+        self.sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
         return self.url(name)
 
     def sql(self, command: str, database: str = "postgres") -> str:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from trading_graph.service.shared.database import HouseAwayError, HouseDatabase
-from trading_graph.service.store.postgresql import SCHEMA
+from trading_graph.service.shared.postgresql import SCHEMA
 from trading_graph.toolkit import stored_values
 from trading_graph.toolkit.cache import CacheKey, Entry
 from trading_graph.toolkit.stored_cache import (

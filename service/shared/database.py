@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from trading_graph.service.store.postgresql import SCHEMA
+from trading_graph.service.shared.postgresql import SCHEMA
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.shared import postgresql
 from trading_graph.service.shared.cache import PostgresCache
 from trading_graph.service.shared.database import HouseAwayError, HouseDatabase
 from trading_graph.service.shared.limits import PostgresLimits
 from trading_graph.service.shared.tables import PART, VERSION, create_tables
-from trading_graph.service.store import postgresql
 from trading_graph.toolkit.cache import Store
 from trading_graph.toolkit.house import House
 

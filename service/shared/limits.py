@@ -12,7 +12,7 @@ from time import monotonic
 
 from trading_graph.graph.chat.rate_limits import Bookings, RateLimits, Sent
 from trading_graph.service.shared.database import HouseAwayError, HouseDatabase
-from trading_graph.service.store.postgresql import SCHEMA
+from trading_graph.service.shared.postgresql import SCHEMA
 from trading_graph.toolkit.house import Hold, Place
 
 _BOOK = f"SELECT * FROM {SCHEMA}.book(%s, %s, %s, %s, %s, %s)"

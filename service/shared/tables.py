@@ -9,7 +9,7 @@ limit's row; in a function, unlike in one statement, each query sees what was co
 
 from sqlalchemy import Connection
 
-from trading_graph.service.store.postgresql import SCHEMA
+from trading_graph.service.shared.postgresql import SCHEMA
 
 PART = "house"
 VERSION = 1

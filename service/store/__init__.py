@@ -2,7 +2,7 @@
 
 - `records`: what is stored
 - `schema`: the tables, and their version
-- `database`, `sqlite_file`, `postgresql`: where the tables are, and the threads that use them
+- `database`, `sqlite_file`: where the tables are, and the threads that use them
 - `store`: the store itself
 - `run_files`: the records of runs, from which a lost store is built again
 - `work`: runs and traces as one list

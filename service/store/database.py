@@ -21,7 +21,8 @@ from trading_graph.service.errors import (
     StoreFileGoneError,
     StoreUnavailableError,
 )
-from trading_graph.service.store import postgresql, sqlite_file
+from trading_graph.service.shared import postgresql
+from trading_graph.service.store import sqlite_file
 from trading_graph.service.store.schema import TABLES, VERSION
 from trading_graph.service.store.workers import Work, Workers
 

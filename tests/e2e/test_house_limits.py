@@ -8,7 +8,6 @@ import pytest
 from aiohttp import web
 
 from tests.paid_model import PaidModel
-from tests.patience import PATIENCE_S
 from tests.workers import house
 from trading_graph.graph.offline_model.server import Call
 
@@ -40,7 +39,7 @@ def test_two_workers_send_no_more_than_the_limit_of_the_house(
         begun.submit("AAPL", "NVDA", "--date", "2025-11-14", "--analysts", "market,news")
         begun.worker("--at-once", "1")
         begun.worker("--at-once", "1")
-        document = begun.wait_until_over(patience_s=3 * PATIENCE_S)
+        document = begun.wait_until_over()
         begun.assert_each_ended_once(document, 2)
         begun.stop()
     quick = max(model.times.values(), key=len)

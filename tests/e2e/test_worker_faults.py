@@ -23,6 +23,7 @@ MOST_IN_FLIGHT = 4
 pytestmark = pytest.mark.full
 
 
+@pytest.mark.timeout(1_800)  # It starts some twenty processes.
 @pytest.mark.parametrize("seed", [3, 11])
 def test_sixty_ticker_days_survive_kills_of_workers_at_ten_moments(
     workdir: Path, postgres_url: str, seed: int
@@ -45,7 +46,7 @@ def test_sixty_ticker_days_survive_kills_of_workers_at_ten_moments(
             begun.kill(*dying)
             workers = [each for each in workers if each.poll() is None]
             workers += [begun.worker("--at-once", "6") for _ in dying]
-        document = begun.wait_until_over(patience_s=3 * PATIENCE_S)
+        document = begun.wait_until_over()
         begun.assert_each_ended_once(document, 60)
         begun.assert_traces_are_whole(document)
         repeated = begun.model.total - 60 * CALLS_OF_RUN

@@ -109,6 +109,13 @@ async def test_tables_of_another_release_are_refused_and_left(
     assert str(error).endswith("use that, or another database.")
 
 
+async def test_a_database_that_does_not_hold_every_text_is_refused(
+    postgres: PostgresServer,
+) -> None:
+    error = await opened(await asyncio.to_thread(postgres.new_database, "SQL_ASCII"))
+    assert str(error).startswith("The database of the store is in the encoding SQL_ASCII, which ")
+
+
 async def test_who_may_not_create_tables_is_told_so_and_nothing_is_half_done(
     postgres: PostgresServer, postgres_url: str
 ) -> None:

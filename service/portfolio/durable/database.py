@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.lazy_import import load
+from trading_graph.service.shared.postgresql import for_driver, wrong_encoding
 
 FILE = "queue.sqlite"
 TOKEN = ".queue-token"
@@ -77,7 +78,7 @@ class Database:
             return cls(url)
         if url.drivername not in _POSTGRES or not url.database:
             raise PortfolioError(_NO_ADDRESS)
-        return cls(url.set(drivername="postgresql+psycopg"))
+        return cls(url.set(drivername="postgresql"))
 
     @property
     def is_postgres(self) -> bool:
@@ -87,7 +88,7 @@ class Database:
     @property
     def name(self) -> str:
         """The address as it may be shown."""
-        return self.url.set(drivername=self.url.get_backend_name()).render_as_string()
+        return self.url.render_as_string()
 
     @property
     def file(self) -> Path:
@@ -97,12 +98,15 @@ class Database:
     @property
     def conninfo(self) -> str:
         """The address as libpq reads it."""
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return (
+            for_driver(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        )
 
     @property
     def dbos_url(self) -> str:
         """The address as DBOS reads it."""
-        return self.url.render_as_string(hide_password=False)
+        url = for_driver(self.url) if self.is_postgres else self.url
+        return url.render_as_string(hide_password=False)
 
     def reach(self) -> None:
         """See whether the database can be used, and change nothing.
@@ -171,7 +175,7 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[sa.Engine]:
         arguments = {"connect_timeout": _CONNECT_S} if self.is_postgres else {}
-        engine = sa.create_engine(self.url, connect_args=arguments, poolclass=sa.NullPool)
+        engine = sa.create_engine(self.dbos_url, connect_args=arguments, poolclass=sa.NullPool)
         try:
             if not self.is_postgres:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -194,6 +198,8 @@ class Database:
                         f"The database {self.name} is PostgreSQL {number // 10_000}; workers need "
                         "14 or newer."
                     )
+                if reason := wrong_encoding(connection):
+                    raise PortfolioError(f"The database {self.name} {reason}.")
             if not sa.inspect(connection).has_table(_HOUSE.name):
                 return None
             row = connection.execute(sa.select(_HOUSE.c.dbos, _HOUSE.c.checkpoints)).first()

@@ -1,5 +1,6 @@
 """The database of workers: what cannot be used is refused with a sentence, and nothing is begun."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.postgres import PostgresServer
 from trading_graph.service.cli import main
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.shared.house import open_house
 
 
 def submit(address: str) -> Result:
@@ -69,6 +71,39 @@ def test_a_schema_of_another_version_is_refused_and_stays_as_it_is(
     assert not list((workdir / "portfolios").glob("*/"))
     assert postgres.sql("SELECT dbos FROM trading_graph_queue", name) == version
     assert postgres.sql("SELECT count(*) FROM dbos.workflow_status", name) == "0"
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_does_not_hold_every_text_is_refused(
+    workdir: Path, postgres: PostgresServer, encoding: str
+) -> None:
+    url = postgres.new_database(encoding)
+    for words in (["portfolio", "submit", "AAPL", "--offline"], ["worker"]):
+        refused = CliRunner().invoke(main, [*words, "--database", url])
+        assert refused.exit_code == 3
+        assert refused.stderr.count("\n") == 1
+        assert f"is in the encoding {encoding}, which does not hold every text" in refused.stderr
+    assert not (workdir / "portfolios").exists()
+    tables = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('dbos', 'trading_graph')"
+    assert postgres.sql(tables, url.rpartition("/")[2]) == "0"
+
+
+@pytest.mark.parametrize(("version", "age"), [(99, "a newer"), (0, "an older")])
+def test_a_worker_refuses_limits_and_cache_of_another_release(
+    workdir: Path, postgres: PostgresServer, postgres_url: str, version: int, age: str
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    asyncio.run(_open_and_close(postgres_url))
+    postgres.sql(f"UPDATE trading_graph.versions SET version = {version}", name)
+    refused = CliRunner().invoke(main, ["worker", "--database", postgres_url])
+    assert refused.exit_code == 3
+    assert f"tables of the house were written by {age} release" in refused.stderr
+    assert postgres.sql("SELECT version FROM trading_graph.versions", name) == str(version)
+
+
+async def _open_and_close(address: str) -> None:
+    async with open_house(address):
+        pass
 
 
 def test_an_older_schema_is_changed_only_where_that_is_said(

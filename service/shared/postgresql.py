@@ -13,6 +13,7 @@ from sqlalchemy import (
     func,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.schema import CreateSchema
@@ -38,8 +39,14 @@ _ADVICE = {
 }
 
 
+def for_driver(url: URL) -> URL:
+    """The address as SQLAlchemy and psycopg read it."""
+    # Without a word the driver takes the encoding of the database, and SQL_ASCII makes no texts.
+    return url.set(drivername="postgresql+psycopg").update_query_dict({"client_encoding": "UTF8"})
+
+
 def postgresql_url(address: str) -> URL:
-    """The address with SQLAlchemy's name of the driver; raises SettingsError for another one."""
+    """The address for the driver; raises SettingsError where it is none of a PostgreSQL."""
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
@@ -50,7 +57,18 @@ def postgresql_url(address: str) -> URL:
             "TRADING_GRAPH_DATABASE_URL is no address of a PostgreSQL database; "
             "write postgresql://user:password@host:port/name."
         )
-    return url.set(drivername="postgresql+psycopg")
+    return for_driver(url)
+
+
+def wrong_encoding(connection: Connection) -> str | None:
+    """Why the database cannot hold every text, after its name; None where it can."""
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding == "UTF8":
+        return None
+    return (
+        f"is in the encoding {encoding}, which does not hold every text; make one with: "
+        "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+    )
 
 
 def advice(error: DBAPIError, url: URL) -> str:
@@ -68,8 +86,11 @@ def create_part(
 ) -> None:
     """Create the tables of a part, unless they are there.
 
-    Raises StoreUnavailableError, and changes nothing, where another version of them is there.
+    Raises StoreUnavailableError, and changes nothing, where another version of them is there or the
+    database does not hold every text.
     """
+    if reason := wrong_encoding(connection):
+        raise StoreUnavailableError(f"The database of the {part} {reason}.")
     connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))  # Of several that start at once.
     connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
     _VERSIONS.create(connection, checkfirst=True)
