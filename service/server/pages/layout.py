@@ -8,7 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
-from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
+from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader, pass_context
+from jinja2.runtime import Context
 
 from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.graph.price_text import money_text
@@ -81,6 +82,11 @@ def is_external(target: str) -> bool:
     return target.startswith(("http://", "https://"))
 
 
+@pass_context  # else one of a path that stands in a template would be made when that is compiled
+def _address(_: Context, path: str) -> str:
+    return address(path)
+
+
 # The templates of the service, and those of reports below `report/`.
 ENVIRONMENT = report_html.environment(
     ChoiceLoader(
@@ -91,7 +97,7 @@ ENVIRONMENT = report_html.environment(
     )
 )
 ENVIRONMENT.filters.update(
-    address=address, away=away, grade=grade, money=money, outcome=outcome, spoken=spoken, utc=utc
+    address=_address, away=away, grade=grade, money=money, outcome=outcome, spoken=spoken, utc=utc
 )
 ENVIRONMENT.tests.update(external=is_external, linkable=is_linkable)
 
