@@ -31,6 +31,7 @@ from trading_graph.graph.options import Budget
 from trading_graph.otel.redaction import Redactor, process_redactor
 from trading_graph.service.errors import SettingsError
 from trading_graph.service.log import LogForm
+from trading_graph.service.server.base_path import parse_base_path
 from trading_graph.toolkit.errors import BadRequestError
 from trading_graph.toolkit.live_access import BaseUrls, LiveAccess, Mode
 
@@ -163,6 +164,9 @@ class Settings(BaseSettings):
     serve_proxies: tuple[str, ...] = Field(
         (), description="Addresses or networks of proxies whose `X-Forwarded-*` is believed."
     )
+    serve_base_path: str = Field(
+        "", description="Where a proxy puts the service below its host, such as `/trading`."
+    )
     serve_log: LogForm | None = Field(
         None, description="The log on stderr too, as `text` or `json`; the file is always written."
     )
@@ -250,6 +254,11 @@ class Settings(BaseSettings):
         for each in proxies:
             ipaddress.ip_network(each)  # its ValueError says what is wrong
         return proxies
+
+    @field_validator("serve_base_path")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        return parse_base_path(path)
 
     @field_validator("serve_token_sha256")
     @classmethod

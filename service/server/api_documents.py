@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trading_graph.service.run.folder import CHART
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.context import ServiceContext
 from trading_graph.service.server.inputs import MOST_PARTS
 from trading_graph.service.server.openapi import ID
@@ -128,10 +129,10 @@ class Readiness(BaseModel):
 
 def run_document(service: ServiceContext, run: StoredRun) -> RunDocument:
     """The document of a run."""
-    here = f"/v1/runs/{run.id}"
+    here = address(f"/v1/runs/{run.id}")
     links = Links(
         self=here,
-        page=f"/runs/{run.id}",
+        page=address(f"/runs/{run.id}"),
         events=f"{here}/events",
         decision=f"{here}/decision",
         report=f"{here}/report",
@@ -228,7 +229,7 @@ class WatchList(BaseModel):
 
 def verdict_summary(service: ServiceContext, verdict: StoredVerdict) -> VerdictSummary:
     """The document of a stored verdict."""
-    here = f"/v1/traces/{verdict.id}"
+    here = address(f"/v1/traces/{verdict.id}")
     links = VerdictLinks(
         verdict=f"{here}/verdict",
         diagnosis=f"{here}/diagnosis",

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from trading_graph.otel.redaction import Redactor
+from trading_graph.service.errors import SettingsError
 from trading_graph.service.extras import VERSION
 from trading_graph.service.server import (
     feed_api,
@@ -26,6 +27,7 @@ from trading_graph.service.server import (
 )
 from trading_graph.service.server.access import ACCESS, Access, Rates
 from trading_graph.service.server.api_documents import Health, Readiness
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.clients import CONNECTIONS, STREAMS, Shares
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.guard import OPEN_PATHS, UNMETERED_PATHS, guard, set_headers
@@ -43,7 +45,7 @@ from trading_graph.service.server.pages import (
 )
 from trading_graph.service.server.pages.layout import ASSET_PATH, page, see_other, show_asset
 from trading_graph.service.server.problems import REDACTOR, Problem, answer, problem_of
-from trading_graph.service.server.proxies import networks
+from trading_graph.service.server.proxies import below_base_path, networks
 from trading_graph.service.server.receiving import api as receiving_api
 from trading_graph.service.server.service_metrics import ServiceMetrics, get_metrics
 from trading_graph.service.settings import Settings
@@ -78,7 +80,7 @@ def make_app(
     """The application around the parts of a running service."""
     settings = service.settings
     app = web.Application(
-        middlewares=[metrics.measure, answer_errors, guard],
+        middlewares=[below_base_path, metrics.measure, answer_errors, guard],
         client_max_size=settings.serve_upload_mib * _MIB,
     )
     app[SERVICE] = service
@@ -92,9 +94,23 @@ def make_app(
     mcp_proxy.add_to(app, settings, service.out)
     app[OPEN_PATHS] = _OPEN_PAGES | {each.path for each in operations if each.open}
     app[UNMETERED_PATHS] = frozenset(each.path for each in operations if each.unmetered)
+    _check_base_path(app, settings.serve_base_path)
     app.on_response_prepare.append(set_headers)
     app.on_shutdown.append(end_feed)
     return app
+
+
+def _check_base_path(app: web.Application, base_path: str) -> None:
+    """Refuse a base path that the service's own paths begin with; raises SettingsError.
+
+    A proxy may have taken it off, and what is left must not lose a part that looks the same.
+    """
+    own = {each.canonical.split("/")[1] for each in app.router.resources()}
+    if base_path and base_path.split("/")[1] in own:
+        raise SettingsError(
+            f"TRADING_GRAPH_SERVE_BASE_PATH cannot begin with /{base_path.split('/')[1]}, where "
+            "the service has pages of its own; give another, such as /trading."
+        )
 
 
 async def end_feed(app: web.Application) -> None:
@@ -195,9 +211,9 @@ def all_operations() -> Sequence[Operation]:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """This document."""
-    return web.json_response(text=_openapi_json())
+    return web.json_response(text=_openapi_json(address("")))
 
 
-@functools.cache
-def _openapi_json() -> str:
-    return json.dumps(openapi(all_operations(), VERSION))
+@functools.lru_cache(maxsize=4)
+def _openapi_json(base_path: str) -> str:
+    return json.dumps(openapi(all_operations(), VERSION, base_path))

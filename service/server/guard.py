@@ -8,7 +8,6 @@ from aiohttp.typedefs import Handler
 from trading_graph.service.server.access import ACCESS, HEADERS
 from trading_graph.service.server.audit import AuditAction, write_audit_line
 from trading_graph.service.server.problems import Problem
-from trading_graph.service.server.proxies import as_forwarded
 
 OPEN_PATHS = web.AppKey("open_paths", frozenset[str])
 """Paths that need no token."""
@@ -20,7 +19,6 @@ UNMETERED_PATHS = web.AppKey("unmetered_paths", frozenset[str])
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Apply the rules to a request; raises Problem."""
     access = request.app[ACCESS]
-    request = as_forwarded(request, access.proxies)
     resource = request.match_info.route.resource
     path = "" if resource is None else resource.canonical
     is_open = path in request.app[OPEN_PATHS]

@@ -121,8 +121,8 @@ async def _continue(request: web.Request) -> None:
     """Do not ask for the body yet: `receiving` does so once the request has access."""
 
 
-def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """The OpenAPI document, version 3.1."""
+def openapi(operations: Sequence[Operation], version: str, base_path: str = "") -> dict[str, Any]:
+    """The OpenAPI document, version 3.1, of a service that is found below a base path."""
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.method.lower()] = _description(each)
@@ -135,6 +135,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "traces.",
             "description": "Not investment advice.",
         },
+        "servers": [{"url": base_path or "/"}],
         "paths": paths,
         "components": {
             "schemas": _schemas(operations),

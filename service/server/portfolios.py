@@ -13,6 +13,7 @@ from trading_graph.service.portfolio.progress import TickerDayProgress, add_usag
 from trading_graph.service.portfolio.status_document import portfolio_json
 from trading_graph.service.portfolio.ticker_day import TickerDayState
 from trading_graph.service.portfolio.time_left import seconds_left
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.portfolio_documents import (
     PortfolioLinksJson,
     PortfolioListJson,
@@ -174,9 +175,9 @@ def model_words(status: PortfolioStatus) -> str:
 
 
 def _links(portfolio_id: str) -> PortfolioLinksJson:
-    here = f"/v1/portfolios/{portfolio_id}"
+    here = address(f"/v1/portfolios/{portfolio_id}")
     return PortfolioLinksJson(
-        self=here, page=f"/portfolios/{portfolio_id}", report=f"{here}/report"
+        self=here, page=address(f"/portfolios/{portfolio_id}"), report=f"{here}/report"
     )
 
 

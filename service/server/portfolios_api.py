@@ -17,6 +17,7 @@ from trading_graph.service.portfolio.results.report import CSV, JSON, MARKDOWN, 
 from trading_graph.service.run.folder import REPORT
 from trading_graph.service.server.api_documents import Identifier, PageQuery, Query
 from trading_graph.service.server.audit import AuditAction, write_audit_line
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
@@ -119,7 +120,7 @@ async def get_portfolio_report(request: web.Request) -> web.Response:
         raise _no_report(request, status) from None
     headers = {"Content-Type": content}
     if query.format == "html":
-        body = _RUN_LINK.sub(rb'href="/runs/\1"', body)
+        body = _RUN_LINK.sub(rb'href="%s\1"' % address("/runs/").encode(), body)
         headers["Content-Security-Policy"] = REPORT_POLICY
     return web.Response(body=body, headers=headers)
 
@@ -168,7 +169,8 @@ async def _answer(request: web.Request, portfolio_id: str, status: HTTPStatus) -
 
 def _missing() -> Problem:
     return Problem(
-        HTTPStatus.NOT_FOUND, "There is no such portfolio; /v1/portfolios lists those there are."
+        HTTPStatus.NOT_FOUND,
+        f"There is no such portfolio; {address(_PORTFOLIOS)} lists those there are.",
     )
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import PortfolioError, SettingsError, StoreUnavailableError
+from trading_graph.service.server.base_path import address
 from trading_graph.toolkit.errors import BadRequestError
 
 _LOG = logging.getLogger(__name__)
@@ -79,8 +80,8 @@ def problem_of(error: Exception) -> Problem:
 def _of_aiohttp(error: web.HTTPException) -> Problem:
     status = HTTPStatus(error.status)
     details = {
-        HTTPStatus.NOT_FOUND: "There is nothing at this path; /v1/openapi.json lists what there "
-        "is.",
+        HTTPStatus.NOT_FOUND: f"There is nothing at this path; {address('/v1/openapi.json')} lists "
+        "what there is.",
         HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow lists those it "
         "takes.",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the service "

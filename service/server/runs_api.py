@@ -30,6 +30,7 @@ from trading_graph.service.server.api_documents import (
     run_document,
 )
 from trading_graph.service.server.audit import AuditAction, write_audit_line
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.clients import following
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import body_of, id_of, query_of
@@ -132,7 +133,7 @@ async def cancel(request: web.Request, run: StoredRun) -> None:
         raise Problem(
             HTTPStatus.CONFLICT,
             f"The run is one of the portfolio {owner.order.id}, which is cancelled as a whole: "
-            f"POST /v1/portfolios/{owner.order.id}/cancel",
+            f"POST {address(f'/v1/portfolios/{owner.order.id}/cancel')}",
         )
     write_audit_line(request, AuditAction.CANCEL_RUN, run.id)
     await request.app[SERVICE].queue.cancel(run.id)
@@ -237,7 +238,7 @@ def _diagnosis(judgement: Judgement, query: DiagnosisQuery, page: str | None) ->
     if query.format == "html":
         headers["Content-Security-Policy"] = REPORT_POLICY
         if page is not None:
-            way_back = f'<main>\n<p><a href="{page}">Back to the trace</a></p>\n'
+            way_back = f'<main>\n<p><a href="{address(page)}">Back to the trace</a></p>\n'
             text = text.replace(b"<main>\n", way_back.encode(), 1)
     return web.Response(body=text, headers=headers)
 
@@ -265,7 +266,10 @@ async def run_of(request: web.Request) -> StoredRun:
     run = service.queue.run(run_id) or await service.store.run(run_id)
     run = run or await service.portfolios.run(run_id)
     if run is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "There is no such run; /v1/runs lists those there are.")
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"There is no such run; {address('/v1/runs')} lists those there are.",
+        )
     return run
 
 
@@ -289,7 +293,8 @@ def _not_there(run: StoredRun, what: str) -> Problem:
     if run.state.final:
         return Problem(
             HTTPStatus.NOT_FOUND,
-            f"Run {run.id} is {run.state} and left no {what}; GET /v1/runs/{run.id} says why.",
+            f"Run {run.id} is {run.state} and left no {what}; "
+            f"GET {address(f'/v1/runs/{run.id}')} says why.",
         )
     return Problem(
         HTTPStatus.NOT_FOUND,

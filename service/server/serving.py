@@ -35,6 +35,7 @@ from trading_graph.service.server.portfolio_queue import PortfolioQueue
 from trading_graph.service.server.portfolio_request import Orders
 from trading_graph.service.server.portfolios import Portfolios
 from trading_graph.service.server.problems import REDACTOR
+from trading_graph.service.server.proxies import as_client_made, networks
 from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
 from trading_graph.service.server.restoring import restore_results
@@ -214,6 +215,16 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     await runner.setup()
     assert runner.server is not None
     allow_many_files()
+    settings = app[SERVICE].settings
+    make_request, trusted = runner.server.request_factory, networks(settings.serve_proxies)
+
+    # Before the request looks for its route: the base path is no part of that.
+    def make_as_client_made(*parts: Any) -> web.Request:
+        request = make_request(*parts)
+        assert isinstance(request, web.Request)
+        return as_client_made(request, trusted, settings.serve_base_path)
+
+    runner.server.request_factory = make_as_client_made
     make = functools.partial(
         Connection, runner.server, app[REDACTOR], app[CONNECTIONS], GrpcRefusal()
     )

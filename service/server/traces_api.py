@@ -25,6 +25,7 @@ from trading_graph.service.server.api_documents import (
     WhatIfQuery,
     verdict_summary,
 )
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.context import SERVICE, ServiceContext
 from trading_graph.service.server.inputs import (
     FORM,
@@ -206,7 +207,7 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
         raise Problem(
             HTTPStatus.NOT_FOUND,
             f"Neither this service nor Jaeger at {service.settings.jaeger_url} has the trace "
-            f"{trace_id}; upload it to /v1/verdicts or /v1/diagnoses.",
+            f"{trace_id}; upload it to {address('/v1/verdicts')} or {address('/v1/diagnoses')}.",
         )
     return trace_id
 

@@ -18,6 +18,7 @@ from trading_graph.otel.errors import TraceError
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.server.api_documents import WatchDocument, WatchList
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
@@ -204,7 +205,7 @@ async def delete_watch(request: web.Request) -> web.Response:
     if watch is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
-            "No service of that name is watched; /v1/watches lists those that are.",
+            f"No service of that name is watched; {address('/v1/watches')} lists those that are.",
         )
     if watch.stored.setting:
         raise Problem(

@@ -5,7 +5,9 @@
 // Pages hear each event as a "feed" event of the document: its detail is {topic, data}.
 "use strict";
 
-const FEED = "/v1/feed", TOPICS = ["hello", "run", "run_events", "trace", "health"];
+// Scripts are two folders below the service, wherever a proxy puts it.
+const ADDRESS = self.document?.currentScript.src ?? self.location.href;
+const FEED = new URL("../../v1/feed", ADDRESS).href, TOPICS = ["hello", "run", "run_events", "trace", "health"];
 const SILENT_MS = 12_000, FIRST_MS = 500, LONGEST_MS = 5_000;
 
 class Stream {
@@ -82,14 +84,14 @@ function serveTabs(scope) {
   };
 }
 
-function hearWorker(address, hear) {
-  const { port } = new SharedWorker(address, { name: "trading-graph-feed" });
+function hearWorker(hear) {
+  const { port } = new SharedWorker(ADDRESS, { name: "trading-graph-feed" });
   port.onmessage = ({ data }) => hear(data);
   addEventListener("pagehide", () => port.postMessage("bye"));
 }
 
 function hearLeader(hear) {
-  const channel = new BroadcastChannel("trading-graph-feed");
+  const channel = new BroadcastChannel(FEED);
   let stream = null;
   channel.onmessage = ({ data }) => {
     if (data.topic !== "who") hear(data);
@@ -97,7 +99,7 @@ function hearLeader(hear) {
   };
   channel.postMessage({ topic: "who" });
   // The lock goes to another tab when this one is closed.
-  navigator.locks.request("trading-graph-feed", () => new Promise(() => {
+  navigator.locks.request(FEED, () => new Promise(() => {
     stream = new Stream((news) => { hear(news); channel.postMessage(news); });
   }));
 }
@@ -113,12 +115,11 @@ function hearAlone(hear) {
 if (self.SharedWorkerGlobalScope) serveTabs(self);
 else if (document.querySelector("[data-feed], [data-events], [data-grows]")) {
   const hear = (detail) => document.dispatchEvent(new CustomEvent("feed", { detail }));
-  const address = document.currentScript.src;
   // A page that comes back from the browser's memory has said goodbye: it begins anew.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   // Deferred scripts that come after this one want to hear everything.
   document.addEventListener("DOMContentLoaded", () => {
-    if (self.SharedWorker) hearWorker(address, hear);
+    if (self.SharedWorker) hearWorker(hear);
     else if (navigator.locks && self.BroadcastChannel) hearLeader(hear);
     else hearAlone(hear);
   });

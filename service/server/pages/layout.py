@@ -8,7 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
-from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
+from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader, pass_context
+from jinja2.runtime import Context
 
 from trading_graph.graph.gate_loader import time_limit_s
 from trading_graph.graph.price_text import money_text
@@ -16,8 +17,10 @@ from trading_graph.otel.report import html as report_html
 from trading_graph.otel.verdict import Strength
 from trading_graph.otel.visible import visible
 from trading_graph.service.server.access import ACCESS
+from trading_graph.service.server.base_path import address
 
 _PACKAGE = "trading_graph.service.server.pages"
+_STATIC = "/static"
 # Without a referrer a browser sends `Origin: null` with a form, and no form could be told from a
 # foreign one. Other origins still get none.
 _HEADERS = {"Referrer-Policy": "same-origin"}
@@ -67,16 +70,21 @@ def money(price: float, currency: str) -> str:
     return money_text(price, currency, thousands=True)
 
 
-def is_linkable(address: str | None) -> bool:
-    """Whether an address is a path of ours or a web address; nothing else may become a link."""
-    if address is None:
+def is_linkable(target: str | None) -> bool:
+    """Whether it is a path of ours or a web address; nothing else may become a link."""
+    if target is None:
         return False
-    return is_external(address) or (address.startswith("/") and not address.startswith("//"))
+    return is_external(target) or (target.startswith("/") and not target.startswith("//"))
 
 
-def is_external(address: str) -> bool:
+def is_external(target: str) -> bool:
     """Whether an address leads to another site."""
-    return address.startswith(("http://", "https://"))
+    return target.startswith(("http://", "https://"))
+
+
+@pass_context  # else one of a path that stands in a template would be made when that is compiled
+def _address(_: Context, path: str) -> str:
+    return address(path)
 
 
 # The templates of the service, and those of reports below `report/`.
@@ -89,7 +97,7 @@ ENVIRONMENT = report_html.environment(
     )
 )
 ENVIRONMENT.filters.update(
-    away=away, grade=grade, money=money, outcome=outcome, spoken=spoken, utc=utc
+    address=_address, away=away, grade=grade, money=money, outcome=outcome, spoken=spoken, utc=utc
 )
 ENVIRONMENT.tests.update(external=is_external, linkable=is_linkable)
 
@@ -106,7 +114,7 @@ class Asset:
     def path(self) -> str:
         """Where it is served."""
         digest = hashlib.sha256(self.content.encode()).hexdigest()[:16]
-        return f"/static/{digest}/{self.name}"
+        return f"{_STATIC}/{digest}/{self.name}"
 
 
 def _read(name: str) -> str:
@@ -121,10 +129,10 @@ TRACE_STYLE = Asset("trace_view.css", _read("trace_view.css"), "text/css")
 
 
 def _module(name: str, *imports: Asset) -> Asset:
-    """A script that imports others, by their own paths: so they may be kept for as long."""
+    """A script that imports others by their own paths, seen from its own: all are kept for long."""
     content = _read(name)
     for each in imports:
-        content = content.replace(f"./{each.name}", each.path)
+        content = content.replace(f"./{each.name}", f"..{each.path.removeprefix(_STATIC)}")
     return Asset(name, content, "text/javascript")
 
 
@@ -134,7 +142,7 @@ _TRACE_WHAT_IF = _module("trace_what_if.js", _TRACE_PARTS)
 TRACE_SCRIPT = _module("trace_view.js", _TRACE_PARTS, _TRACE_PANEL, _TRACE_WHAT_IF)
 ICON = Asset("icon.svg", _read("icon.svg"), "image/svg+xml")
 
-ASSET_PATH = "/static/{digest}/{name}"
+ASSET_PATH = f"{_STATIC}/{{digest}}/{{name}}"
 _ASSETS = {
     asset.name: asset
     for asset in (
@@ -207,4 +215,5 @@ def page(
 
 def see_other(path: str) -> web.Response:
     """Go on at another page of ours, with GET."""
-    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path, **_HEADERS})
+    headers = {"Location": address(path), **_HEADERS}
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers=headers)

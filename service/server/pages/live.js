@@ -3,6 +3,8 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
+// Scripts are two folders below the service, wherever a proxy puts it.
+const HOME = new URL("../..", document.currentScript.src).href;
 const HEIGHT = 24, INSET = 4, LIMIT_S = Number(document.body.dataset.limitS), ROOM = 1.25;
 const ENDS = [2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300];
 let lostAt = null; // When the stream was lost, in ms: what moves stands still at that moment.
@@ -108,7 +110,7 @@ function drawAxis(chart, whole) {
 
 function followRun(chart) {
   const ahead = Date.now() / 1000 - Number(chart.dataset.now); // of the service's clock
-  const runId = chart.dataset.events.split("/")[3];
+  const runId = chart.dataset.events.split("/").at(-2);
   let [last, upTo, leaving] = [Number(chart.dataset.after), 0, false]; // numbers of events
   let begin = chart.dataset.begin ? Number(chart.dataset.begin) : null;
   const lanes = [...chart.querySelectorAll("[data-agent]")].map((row) => new Lane(row));
@@ -252,7 +254,8 @@ function showBack() {
 async function refresh() {
   try {
     // The answer to a form of the home page has that form's address, which has no page.
-    const answer = await fetch(["/runs", "/traces"].includes(location.pathname) ? "/" : location.href, { headers: { Accept: "text/html" } });
+    const isForm = ["runs", "traces"].some((form) => location.pathname === new URL(form, HOME).pathname);
+    const answer = await fetch(isForm ? HOME : location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return false;
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of document.querySelectorAll("[data-fresh]")) {

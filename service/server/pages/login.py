@@ -6,6 +6,7 @@ from aiohttp import web
 
 from trading_graph.service.server.access import ACCESS, COOKIE, SESSION_S, token_name
 from trading_graph.service.server.audit import AuditAction, write_audit_line
+from trading_graph.service.server.base_path import address
 from trading_graph.service.server.inputs import first, form_of
 from trading_graph.service.server.pages.layout import page, see_other
 
@@ -54,7 +55,7 @@ async def log_in(request: web.Request) -> web.Response:
         COOKIE,
         access.begin_session(token),
         max_age=int(SESSION_S),
-        path="/",
+        path=address("/"),
         httponly=True,
         samesite="Strict",
         secure=_is_secure(request),
@@ -69,7 +70,7 @@ async def log_out(request: web.Request) -> web.Response:
         write_audit_line(request, AuditAction.LOG_OUT)
         request.app[ACCESS].end_session(session)
     response = see_other(PATH)
-    response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")
+    response.del_cookie(COOKIE, path=address("/"), httponly=True, samesite="Strict")
     return response
 
 

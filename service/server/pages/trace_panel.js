@@ -40,7 +40,7 @@ export function panelOf(tree, at, details, problem, close) {
         each.attributes.length ? element("dl", { class: "attributes" }, ...each.attributes.flatMap(({ key, value }) => [element("dt", {}, key), element("dd", {}, value)])) : null))));
     if (details.links.length) parts.push(element("details", { open: true }, element("summary", {}, `Links (${details.links.length})`),
       ...details.links.map((each) => element("p", {}, each.here ? link(tree.at.get(each.span_id)) : /^[0-9a-f]{32}$/.test(each.trace_id)
-        ? element("a", { href: `/traces/${each.trace_id}#span=${encodeURIComponent(each.span_id)}` }, `trace ${each.trace_id}`) : `trace ${each.trace_id}, span ${each.span_id}`))));
+        ? element("a", { href: new URL(`../../traces/${each.trace_id}#span=${encodeURIComponent(each.span_id)}`, import.meta.url).href }, `trace ${each.trace_id}`) : `trace ${each.trace_id}, span ${each.span_id}`))));
     parts.push(attributes("Process", details.resource));
     if (details.left_out) parts.push(element("p", { class: "note" }, `${plural(details.left_out, "further entry")} left out; the trace itself has them.`));
   } else if (!problem) parts.push(element("p", { class: "note" }, "Loading ..."));

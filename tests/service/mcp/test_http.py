@@ -44,6 +44,7 @@ def service(folder: Path) -> Iterator[Serving]:
     settings = {
         "TRADING_GRAPH_SERVE_TOKEN_SHA256": f'["{digest(TOKEN)}"]',
         "TRADING_GRAPH_SERVE_DRAIN_S": "0",
+        "TRADING_GRAPH_SERVE_BASE_PATH": "/trading",
         "OPENAI_API_KEY": "sk-of-the-service-0123456789",
     }
     with serving(folder, **settings) as service:
@@ -71,7 +72,7 @@ def kill_children(pid: int) -> list[int]:
 
 
 async def test_a_client_gets_the_reason_for_a_slow_run(service: Serving, folder: Path) -> None:
-    async with http_client(service.url, TOKEN) as client:
+    async with http_client(f"{service.url}/trading", TOKEN) as client:
         listed = await ask(client, "list_traces")
         assert [each["trace"] for each in listed.content["traces"]] == [RUN]
         for word in ("last", RUN):

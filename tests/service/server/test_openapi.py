@@ -37,6 +37,7 @@ from trading_graph.service.server.openapi import add_routes, openapi
 
 ROOT = Path(__file__).parents[3]
 CLIENT = "trading_graph_client_of_the_test"
+BASE_PATH = "/trading"
 REQUESTS = 1_000
 EACH_STARTS_A_PROCESS = {
     "judgeTrace": 8,
@@ -125,7 +126,7 @@ def test_every_route_is_in_it_and_nothing_else() -> None:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service in a process of its own, with tiny runs."""
+    """A service in a process of its own, with tiny runs, and below a path of its host."""
     folder = tmp_path_factory.mktemp("service")
     environment = {
         "TRADING_GRAPH_CHAT_LATENCY_S": "0.01",
@@ -133,9 +134,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "TRADING_GRAPH_SERVE_REQUESTS_PER_S": "100000",
         "TRADING_GRAPH_SERVE_BURST": "100000",
         "TRADING_GRAPH_SERVE_DRAIN_S": "0",
+        "TRADING_GRAPH_SERVE_BASE_PATH": BASE_PATH,
     }
     with serving(folder, **environment) as service:
-        yield service.url
+        yield f"{service.url}{BASE_PATH}"
         service.process.terminate()
         assert service.ended() == 0
     assert "A request failed" not in (folder / "logs" / "trading_graph.log").read_text()
