@@ -24,7 +24,7 @@ from trading_graph.service.server.openapi import ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.receiving.errors import MalformedMessageError, ReceiverBusyError
 from trading_graph.service.server.receiving.ledger import Body
-from trading_graph.service.server.receiving.message import decode_jaeger
+from trading_graph.service.server.receiving.message import JAEGER
 from trading_graph.service.server.receiving.receiver import Receiver
 from trading_graph.service.store import Store, StoredWatch, now
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch
@@ -167,7 +167,7 @@ class Watches:
             answer = await asyncio.to_thread(self._jaeger.answer, trace_id)
             if answer is not None:  # else Jaeger has forgotten it
                 with self._receiver.room(len(answer)):
-                    body = Body(answer, "identity", decode_jaeger, is_whole=True, service=service)
+                    body = Body(answer, "identity", JAEGER, is_whole=True, service=service)
                     await self._receiver.take(body)
         polled.mark_done(trace_id)
 

@@ -6,7 +6,6 @@ read; what is refused before it gets here, such as a wrong token, is a problem l
 
 import json
 import logging
-from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from trading_graph.service.server.context import SERVICE
 from trading_graph.service.server.inputs import encoding_of, read_body, too_large
 from trading_graph.service.server.openapi import JSON, ApiAnswer, Operation
 from trading_graph.service.server.problems import CONTENT_TYPE, Problem
+from trading_graph.service.server.receiving import message, protobuf
 from trading_graph.service.server.receiving.batches import ENCODINGS, in_words
 from trading_graph.service.server.receiving.errors import (
     MalformedMessageError,
@@ -23,21 +23,12 @@ from trading_graph.service.server.receiving.errors import (
     ReceiverBusyError,
 )
 from trading_graph.service.server.receiving.ledger import Body
-from trading_graph.service.server.receiving.message import Message, decode_json
-from trading_graph.service.server.receiving.protobuf import (
-    decode_protobuf,
-    encode_answer,
-    encode_status,
-)
 
 _LOG = logging.getLogger(__name__)
 
 PATH = "/v1/traces"
 _PROTOBUF = "application/x-protobuf"
-_DECODERS: dict[str, Callable[[bytes], Message]] = {
-    _PROTOBUF: decode_protobuf,
-    JSON: decode_json,
-}
+_ENCODINGS = {_PROTOBUF: protobuf.PROTOBUF, JSON: message.JSON}
 
 
 class PartialSuccess(BaseModel):
@@ -70,8 +61,8 @@ async def take_spans(request: web.Request) -> web.Response:
 
 
 async def _take(request: web.Request) -> web.Response:
-    decode = _DECODERS.get(request.content_type)
-    if decode is None:
+    encoding = _ENCODINGS.get(request.content_type)
+    if encoding is None:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"Send spans as OTLP, with Content-Type: {_PROTOBUF} or {JSON}.",
@@ -81,7 +72,7 @@ async def _take(request: web.Request) -> web.Response:
     try:
         with receiver.room(min(request.content_length or most, most)):
             body = await read_body(request, most, ENCODINGS)
-            rejections = await receiver.take(Body(body, encoding_of(request), decode))
+            rejections = await receiver.take(Body(body, encoding_of(request), encoding))
     except ReceiverBusyError as error:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -103,7 +94,7 @@ async def _take(request: web.Request) -> web.Response:
     if rejected:
         _LOG.warning("From %s: %s", request.remote, reason)
     if request.content_type == _PROTOBUF:
-        return web.Response(body=encode_answer(rejected, reason), content_type=_PROTOBUF)
+        return web.Response(body=protobuf.encode_answer(rejected, reason), content_type=_PROTOBUF)
     partial = {"rejectedSpans": str(rejected), "errorMessage": reason}
     return web.json_response({"partialSuccess": partial} if rejected else {})
 
@@ -114,7 +105,7 @@ def _failure(request: web.Request, problem: Problem) -> web.Response:
         return web.Response(
             status=problem.status,
             headers=problem.headers,
-            body=encode_status(problem.detail),
+            body=protobuf.encode_status(problem.detail),
             content_type=_PROTOBUF,
         )
     return web.Response(

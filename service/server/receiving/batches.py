@@ -5,32 +5,37 @@ A span that cannot be kept is rejected by itself, and the answer says why.
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
 from trading_graph.otel.redaction import Redactor
-from trading_graph.otel.vocabularies.witness import declared_spans
+from trading_graph.service.server.receiving.attributes import (
+    DEEPEST,
+    AttributeTexts,
+    TooDeepError,
+)
 from trading_graph.service.server.receiving.errors import (
     MalformedMessageError,
     MessageTooLargeError,
 )
 from trading_graph.service.server.receiving.message import (
+    JSON,
     NO_ID,
+    Encoding,
+    Event,
     KeyValue,
+    Link,
     Message,
     Origin,
     ResourceSpans,
     ScopeSpans,
     Span,
-    Value,
 )
 
-_DEEPEST = 32
-"""How deep values may stand in one another."""
-_SERVICE = "service.name"
+_SERVICE = b'{"key":"service.name",'
 _REMOTE = 0x300
 """The flags that say of a parent that it is remote."""
 LATEST_NS = 2**63 - 1
@@ -46,7 +51,7 @@ class Rejection(StrEnum):
     TRACE_ID = "their trace id is not 16 bytes, or all zeros"
     SPAN_ID = "their span id, or their parent's, is not 8 bytes, or all zeros"
     TIME = "they have no start time that a trace can have"
-    DEPTH = f"their attributes are nested more than {_DEEPEST} deep"
+    DEPTH = f"their attributes are nested more than {DEEPEST} deep"
     SIZE = "their trace has reached its largest size (TRADING_GRAPH_SERVE_UPLOAD_MIB)"
 
 
@@ -83,22 +88,27 @@ class Splitter:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        self._texts: dict[Callable[[bytes], KeyValue], AttributeTexts] = {}
 
-    def split(self, message: Message) -> tuple[list[Batch], Counter[Rejection]]:
+    def split(self, content: bytes, encoding: Encoding) -> tuple[list[Batch], Counter[Rejection]]:
         """The batches of a message, and how many spans are rejected for what.
 
         Raises MalformedMessageError.
         """
+        message, decode = encoding.decode(content), encoding.decode_attribute
+        texts = self._texts.get(decode)
+        if texts is None:
+            texts = self._texts[decode] = AttributeTexts(self._redactor, decode)
         parts: dict[str, _TraceParts] = {}
         rejections = Counter[Rejection]()
         try:
             for resource in message.resource_spans or ():
-                self._redact_origin(resource.resource)
+                _clean(resource.resource, texts)
                 for scope in resource.scope_spans or ():
-                    self._redact_origin(scope.scope)
-                    self._add_all(resource, scope, parts, rejections)
+                    _clean(scope.scope, texts)
+                    self._add_all(resource, scope, texts, parts, rejections)
             return [each.batch() for each in parts.values()], rejections
-        except _TooDeepError:
+        except TooDeepError:
             raise MalformedMessageError(f"The message is refused: {Rejection.DEPTH}.") from None
         except UnicodeEncodeError:
             raise MalformedMessageError("The message holds text that is not Unicode.") from None
@@ -107,6 +117,7 @@ class Splitter:
         self,
         resource: ResourceSpans,
         scope: ScopeSpans,
+        texts: AttributeTexts,
         parts: "dict[str, _TraceParts]",
         rejections: Counter[Rejection],
     ) -> None:
@@ -116,8 +127,8 @@ class Splitter:
                 rejections[reason] += 1
                 continue
             try:
-                declared = self._redact(span)
-            except _TooDeepError:
+                declared = self._clean_span(span, texts)
+            except TooDeepError:
                 rejections[Rejection.DEPTH] += 1
                 continue
             if part is None or part.trace_id != span.trace_id:
@@ -128,62 +139,32 @@ class Splitter:
             parent = span.parent_span_id
             if not parent:
                 part.root, part.service = span.name, _service(resource)
-            part.started = min(part.started, span.start_time_unix_nano)
+            if span.start_time_unix_nano < part.started:
+                part.started = span.start_time_unix_nano
             part.spans.append(span)
             part.places.append(
                 SpanPlace(span.span_id, parent, declared, span.flags & _REMOTE == _REMOTE)
             )
 
-    def _redact(self, span: Span) -> int | None:
+    def _clean_span(self, span: Span, texts: AttributeTexts) -> int | None:
         """Take the secrets out of a span; returns the count of spans that it declares."""
-        text = self._redactor.text
+        text, declared = self._redactor.text, None
         span.name = text(span.name)
-        declared = self._redact_attributes(span.attributes)
+        if span.attributes:
+            span.attributes, declared = texts.of(span.attributes)
         for event in span.events or ():
             event.name = text(event.name)
-            self._redact_attributes(event.attributes)
+            _clean(event, texts)
         for link in span.links or ():
-            self._redact_attributes(link.attributes)
+            _clean(link, texts)
         if span.status is not None and span.status.message:
             span.status.message = text(span.status.message)
         return declared
 
-    def _redact_origin(self, origin: Origin | None) -> None:
-        if origin is not None:
-            self._redact_attributes(origin.attributes)
 
-    def _redact_attributes(self, attributes: Sequence[KeyValue] | None) -> int | None:
-        declared = None
-        redact = self._redactor.attribute
-        for item in attributes or ():
-            value = item.value
-            if value is None:
-                continue
-            if value.string_value is not None:
-                value.string_value = redact(item.key, value.string_value)
-            elif value.int_value is not None:
-                if item.key in declared_spans.keys:
-                    declared = value.int_value
-            elif value.array_value is not None or value.kvlist_value is not None:
-                self._redact_value(item.key, value, _DEEPEST)
-        return declared
-
-    def _redact_value(self, key: str, value: Value, room: int) -> None:
-        if not room:
-            raise _TooDeepError
-        if value.string_value is not None:
-            value.string_value = self._redactor.attribute(key, value.string_value)
-        if value.array_value is not None:
-            for each in value.array_value.values or ():
-                self._redact_value(key, each, room - 1)
-        if value.kvlist_value is not None:
-            for item in value.kvlist_value.values or ():
-                if item.value is not None:
-                    self._redact_value(item.key, item.value, room - 1)
-
-
-class _TooDeepError(Exception):
-    """Values stand too deep in one another."""
+def _clean(part: Origin | Event | Link | None, texts: AttributeTexts) -> None:
+    if part is not None and part.attributes:
+        part.attributes, _ = texts.of(part.attributes)
 
 
 class _TraceParts:
@@ -224,9 +205,13 @@ class _TraceParts:
 
 
 def _service(resource: ResourceSpans) -> str:
-    attributes = (resource.resource and resource.resource.attributes) or ()
-    values = (item.value for item in attributes if item.key == _SERVICE and item.value is not None)
-    return next((value.string_value or "" for value in values), "")
+    """The service that a resource names, whose attributes are texts; empty where it names none."""
+    for each in (resource.resource and resource.resource.attributes) or ():
+        text = bytes(each)
+        if text.startswith(_SERVICE):
+            value = JSON.decode_attribute(text).value
+            return (value and value.string_value) or ""
+    return ""
 
 
 def _rejection(span: Span) -> Rejection | None:

@@ -8,14 +8,14 @@ import contextlib
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.server.receiving.batches import Batch, Rejection, Splitter, unpacked
 from trading_graph.service.server.receiving.errors import MalformedMessageError
 from trading_graph.service.server.receiving.growing import GrowingTrace
-from trading_graph.service.server.receiving.message import Message, decode_json
+from trading_graph.service.server.receiving.message import JSON, Encoding
 from trading_graph.service.server.receiving.trace_files import TraceFiles
 
 _LOG = logging.getLogger(__name__)
@@ -45,15 +45,15 @@ class ReceiverLimits:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A message of spans, packed in an encoding.
+    """A message of spans, in an encoding; `packing` is its Content-Encoding.
 
     `is_whole`: whoever hands it over knows that nothing more comes of its traces. `service` is the
     name under which their verdicts are listed, where that is not their root's service.
     """
 
     content: bytes
-    encoding: str
-    decode: Callable[[bytes], Message]
+    packing: str
+    encoding: Encoding
     is_whole: bool = False
     service: str = ""
 
@@ -116,8 +116,8 @@ class Ledger:
         If a file cannot be written, whoever sends the body again adds what is missing. Raises
         MalformedMessageError or MessageTooLargeError.
         """
-        content = unpacked(body.content, body.encoding, self._limits.message)
-        batches, rejections = self._splitter.split(body.decode(content))
+        content = unpacked(body.content, body.packing, self._limits.message)
+        batches, rejections = self._splitter.split(content, body.encoding)
         traces, lines = list[GrowingTrace](), list[bytes]()
         try:
             for batch in batches:
@@ -170,7 +170,7 @@ class Ledger:
 
     def _batch_of(self, trace_id: str, line: bytes) -> Batch:
         with contextlib.suppress(MalformedMessageError):
-            batches, _ = self._splitter.split(decode_json(line))
+            batches, _ = self._splitter.split(line, JSON)
             for batch in batches:
                 if batch.trace_id == trace_id:
                     return replace(batch, line=line)

@@ -1,10 +1,13 @@
 """The message of OTLP that carries spans: its parts, its JSON, and the text that is kept of it.
 
-The same structures are decoded from a request and encoded into the log file of a trace. A field
-that the protocol does not have is left out. Source: opentelemetry-proto, JSON encoding.
+The same structures are decoded from a request and encoded into the log file of a trace. Attributes
+stay as they came until `attributes` makes their texts. A field that the protocol does not have is
+left out. Source: opentelemetry-proto, JSON encoding.
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
@@ -64,7 +67,7 @@ class Event(_Part):
 
     time_unix_nano: Nanoseconds = 0
     name: str = ""
-    attributes: list[KeyValue] | None = None
+    attributes: list[msgspec.Raw] | None = None
     dropped_attributes_count: Count = 0
 
 
@@ -74,7 +77,7 @@ class Link(_Part):
     trace_id: str = ""
     span_id: str = ""
     trace_state: str = ""
-    attributes: list[KeyValue] | None = None
+    attributes: list[msgspec.Raw] | None = None
     dropped_attributes_count: Count = 0
     flags: Count = 0
 
@@ -102,7 +105,7 @@ class Span(_Part):
     kind: Enum = 0
     start_time_unix_nano: Nanoseconds = 0
     end_time_unix_nano: Nanoseconds = 0
-    attributes: list[KeyValue] | None = None
+    attributes: list[msgspec.Raw] | None = None
     dropped_attributes_count: Count = 0
     events: list[Event] | None = None
     dropped_events_count: Count = 0
@@ -116,7 +119,7 @@ class Origin(_Part):
 
     name: str = ""
     version: str = ""
-    attributes: list[KeyValue] | None = None
+    attributes: list[msgspec.Raw] | None = None
     dropped_attributes_count: Count = 0
 
 
@@ -148,14 +151,23 @@ class _Answer(_Part):
     result: Message | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """An encoding of messages: how one is decoded, and how an attribute in it is."""
+
+    decode: Callable[[bytes], Message]
+    decode_attribute: Callable[[bytes], KeyValue]
+
+
 _DECODER = msgspec.json.Decoder(Message, strict=False)
+_ATTRIBUTE_DECODER = msgspec.json.Decoder(KeyValue, strict=False)
 _ANSWER_DECODER = msgspec.json.Decoder(_Answer, strict=False)
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
 _NO_PARENT = frozenset({"", "0" * 16})
 
 
-def decode_json(content: bytes) -> Message:
+def _decode_json(content: bytes) -> Message:
     """Decode a message of OTLP JSON; raises MalformedMessageError."""
     try:
         message = _DECODER.decode(content)
@@ -163,16 +175,28 @@ def decode_json(content: bytes) -> Message:
             camel = in_camel_case(content)
             message = message if camel is content else _DECODER.decode(camel)
     except DECODE_ERRORS as error:
-        place = str(error).partition(" - at ")[2].strip("`").removeprefix("$.")
-        at = f": {place[:100]} is not what it should be" if place else ""
-        raise MalformedMessageError(
-            f"The body is no message of spans in OTLP JSON{at}; send what an OTLP exporter sends."
-        ) from None
+        raise _malformed(error, "") from None
     _check_ids(message)
     return message
 
 
-def decode_jaeger(content: bytes) -> Message:
+def _decode_attribute(content: bytes) -> KeyValue:
+    """Decode an attribute of OTLP JSON; raises MalformedMessageError."""
+    try:
+        return _ATTRIBUTE_DECODER.decode(content)
+    except DECODE_ERRORS as error:
+        raise _malformed(error, "attributes[...].") from None
+
+
+def _malformed(error: Exception, within: str) -> MalformedMessageError:
+    place = str(error).partition(" - at ")[2].strip("`").removeprefix("$").removeprefix(".")
+    at = f": {within}{place[:100]} is not what it should be" if place else ""
+    return MalformedMessageError(
+        f"The body is no message of spans in OTLP JSON{at}; send what an OTLP exporter sends."
+    )
+
+
+def _decode_jaeger(content: bytes) -> Message:
     """Decode what Jaeger's stable API answers; raises MalformedMessageError."""
     parts = list[ResourceSpans]()
     try:
@@ -203,3 +227,8 @@ def _check_ids(message: Message) -> None:
 def _checked(text: str, pattern: re.Pattern[str]) -> str:
     digits = hexadecimal(text)
     return digits if pattern.fullmatch(digits) else NO_ID
+
+
+JSON: Final = Encoding(_decode_json, _decode_attribute)
+JAEGER: Final = Encoding(_decode_jaeger, _decode_attribute)
+"""What Jaeger's stable API answers."""

@@ -21,8 +21,8 @@ from trading_graph.service.server.receiving.errors import (
     MessageTooLargeError,
 )
 from trading_graph.service.server.receiving.ledger import Body, Ledger, ReceiverLimits
-from trading_graph.service.server.receiving.message import Message, decode_json
-from trading_graph.service.server.receiving.protobuf import decode_protobuf
+from trading_graph.service.server.receiving.message import JSON, Encoding
+from trading_graph.service.server.receiving.protobuf import PROTOBUF
 from trading_graph.service.server.receiving.trace_files import TraceFiles
 
 LIMITS = ReceiverLimits(settle_s=1, keep_s=1e6, kept=2**30, traces=10**6, trace=2**20)
@@ -71,19 +71,19 @@ def _mutated(draw: Callable[[Any], Any], valid: bytes) -> bytes:
 
 _PIECES = [b"\xff" * 9, b"\x0a\x00", struct.pack("<Q", 2**64 - 1), b"\x00", b'"', b"{", b"9" * 30]
 BODIES = st.one_of(
-    st.tuples(st.just(decode_json), _JSON | _mutated(VALID_JSON) | st.binary(max_size=200)),
-    st.tuples(st.just(decode_protobuf), _mutated(VALID_PROTOBUF) | st.binary(max_size=200)),
+    st.tuples(st.just(JSON), _JSON | _mutated(VALID_JSON) | st.binary(max_size=200)),
+    st.tuples(st.just(PROTOBUF), _mutated(VALID_PROTOBUF) | st.binary(max_size=200)),
 )
-Sent = tuple[Callable[[bytes], Message], bytes]
+Sent = tuple[Encoding, bytes]
 
 
 def take(folder: Path, bodies: list[Sent]) -> int:
     """Record bodies; gives how many were taken. Any other error than the two that refuse is one."""
     ledger, taken = Ledger(TraceFiles(folder), LIMITS, Redactor((), environment={})), 0
     ledger.open()
-    for decode, body in bodies:
+    for encoding, body in bodies:
         try:
-            recorded = ledger.record(Body(body, "identity", decode))
+            recorded = ledger.record(Body(body, "identity", encoding))
         except (MalformedMessageError, MessageTooLargeError):
             continue
         taken += bool(recorded.traces)
@@ -113,7 +113,7 @@ def test_a_hundred_thousand_bodies_are_taken_or_refused(bodies: list[Sent]) -> N
 
 
 def test_the_valid_bodies_are_taken(tmp_path: Path) -> None:
-    bodies: list[Sent] = [(decode_json, VALID_JSON), (decode_protobuf, VALID_PROTOBUF)]
+    bodies: list[Sent] = [(JSON, VALID_JSON), (PROTOBUF, VALID_PROTOBUF)]
     assert take(tmp_path, bodies) == 2
 
 
