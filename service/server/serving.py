@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Coroutine
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
