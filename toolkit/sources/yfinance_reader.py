@@ -215,11 +215,11 @@ def _browser_data(base_url: str) -> Any:
     """Yfinance's own `YfData` on a session of its own, whose TLS looks like Chrome's."""
 
     class YahooSession(Session):  # type: ignore[type-arg]
-        def request(self, method: Any, url: str, **options: Any) -> Any:
+        def request(self, method: Any, url: str, *args: Any, **options: Any) -> Any:
             options["allow_redirects"] = False  # to any host; see below
             for _ in range(_MOST_REDIRECTS):
                 address = str(yahoo_url(url, base_url))
-                answer = super().request(method, address, **options)
+                answer = super().request(method, address, *args, **options)
                 location = answer.headers.get("Location")
                 if answer.status_code not in _REDIRECTS or location is None:
                     return answer
