@@ -1,4 +1,4 @@
-"""The alert rules fire when they should and are silent when they should, as Prometheus itself says."""
+"""Alert rules fire when they should and are silent when they should, as Prometheus itself says."""
 
 import shutil
 import subprocess
