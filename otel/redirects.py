@@ -1,9 +1,10 @@
-"""Which redirects of a backend are followed: those to its own host, over http or https.
+"""Which redirects are followed: those of a host to itself, over http or https.
 
-What answers at a backend's address may be somebody else. Followed anywhere, it could have this
+What answers at an address may be somebody else. Followed anywhere, it could have this
 program read what only it can reach, or take its key and its spans to another host.
 """
 
+from collections.abc import Collection
 from http.client import HTTPMessage
 from typing import IO
 from urllib.error import URLError
@@ -18,16 +19,21 @@ from urllib.request import (
 _SCHEMES = ("http", "https")
 
 
-def is_followed(asked: str, location: str) -> bool:
-    """Whether a redirect from one address to another is followed; https never becomes http."""
+def is_followed(asked: str, location: str, also: Collection[str] = ()) -> bool:
+    """Whether a redirect from one address to another is followed; https never becomes http.
+
+    `also` are hosts that belong to the one that was asked; `.example.com` is all below that name.
+    """
     try:
         first, then = urlsplit(asked), urlsplit(location)
-        same = first.hostname == then.hostname
+        host, next_host = first.hostname, then.hostname or ""
     except ValueError:
         return False
     if then.scheme not in _SCHEMES or (first.scheme == "https" and then.scheme != "https"):
         return False
-    return same
+    return host == next_host or any(
+        next_host.endswith(each) if each.startswith(".") else next_host == each for each in also
+    )
 
 
 class RedirectRefusedError(URLError):

@@ -156,6 +156,10 @@ class ConnectionBrokenError(aiohttp.ClientConnectionError):
         self.reused = reused
 
 
+class ForeignRedirectError(aiohttp.ClientError):
+    """A host redirects to another one, which gets no request."""
+
+
 def place(url: URL) -> str:
     """Host, port if unusual, and path: what a message may name."""
     port = "" if url.is_default_port() else f":{url.port}"
@@ -198,6 +202,14 @@ def failure(
                 f"{where} cannot be reached ({error.strerror or type(error).__name__}): "
                 "check the network and the address.",
                 transient=not isinstance(error, aiohttp.ClientSSLError),
+            )
+        case ForeignRedirectError():
+            return SourceUnavailableError(
+                f"{where} redirects to another host, which is not followed: check the address."
+            )
+        case aiohttp.RedirectClientError():
+            return SourceUnavailableError(
+                f"{where} redirects to what is no http address: check the address."
             )
         case aiohttp.TooManyRedirects():
             return SourceUnavailableError(f"{where} redirects in circles: check the address.")

@@ -17,6 +17,7 @@ from aiohttp import hdrs
 from opentelemetry import trace
 from yarl import URL
 
+from trading_graph.otel.redirects import is_followed
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.circuit_breaker import BreakerState
 from trading_graph.toolkit.errors import BadAnswerError
@@ -25,6 +26,7 @@ from trading_graph.toolkit.http_retries import (
     MAX_REASON_BYTES,
     Attempts,
     ConnectionBrokenError,
+    ForeignRedirectError,
     failure,
     place,
     refusal,
@@ -273,9 +275,10 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> bytes | None
 class _HostRules:
     """The aiohttp middleware of one attempt: it applies the rules of each host on the way.
 
-    A redirect may lead to another host. Rate, User-Agent and trace headers are therefore settled
-    for each hop, inside the request's span, so that the span shows the wait. `host` is the first
-    one. A User-Agent that the request names takes precedence over the hosts' own.
+    A redirect may lead to another host, if that belongs to the one that redirects. Rate, User-Agent
+    and trace headers are therefore settled for each hop, inside the request's span, so that the
+    span shows the wait. `host` is the first one. A User-Agent that the request names takes
+    precedence over the hosts' own.
     """
 
     def __init__(
@@ -286,11 +289,13 @@ class _HostRules:
         self._meter = meter
         self._notes = notes
         self._names_agent = names_agent
+        self._redirecting: URL | None = None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send one hop by its host's rules."""
+        """Send one hop by its host's rules; raises ForeignRedirectError."""
+        self._follow(request.url)
         host = self._hosts.of(request.url)
         if host.rate.busy:
             await self._wait(host)
@@ -308,6 +313,14 @@ class _HostRules:
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             # aiohttp would send the request a second time by itself, inside the same span.
             raise ConnectionBrokenError(bool(self._notes.reused)) from None
+
+    def _follow(self, url: URL) -> None:
+        """Refuse a hop to a host that does not belong to the one before."""
+        last, self._redirecting = self._redirecting, url
+        if last is not None:
+            belonging = self._hosts.of(last).policy.redirects_to
+            if not is_followed(str(last), str(url), belonging):
+                raise ForeignRedirectError
 
     async def _wait(self, host: Host) -> None:
         """Wait for the host's rate; the source's time to answer starts afterwards."""

@@ -28,7 +28,8 @@ class HostPolicy:
     Rate: a first burst of `burst` requests, then `requests_per_s`; None is no limit. Hosts of the
     same `rate_group` share one rate; without it each host has its own. `user_agent` is sent where
     the request names none. `max_body_bytes` counts decompressed bytes. `propagate` sends the trace
-    headers to a host on this machine; a foreign host never gets them.
+    headers to a host on this machine; a foreign host never gets them. A redirect is followed to the
+    host itself and to `redirects_to`, where `.example.com` is all hosts below that name.
 
     Retries: a request gets `attempts` attempts in all where another one can help (429, 502, 503,
     504, no connection, a timeout, an incomplete answer). The pauses between them grow from
@@ -46,6 +47,7 @@ class HostPolicy:
     user_agent: str | None = None
     max_body_bytes: int = 8 * _MEBIBYTE
     propagate: bool = True
+    redirects_to: tuple[str, ...] = ()
     attempts: int = 3
     retry_wait_s: float = 0.25
     retry_after_max_s: float = 5.0
@@ -64,12 +66,16 @@ class HostPolicy:
             )
 
 
+YAHOO_DOMAIN = ".yahoo.com"
+_YAHOO = HostPolicy(requests_per_s=5, rate_group="yahoo", redirects_to=(YAHOO_DOMAIN,))
+_SEC = HostPolicy(requests_per_s=8, burst=2, rate_group="sec", redirects_to=(".sec.gov",))
+
 HOST_POLICIES: Mapping[str, HostPolicy] = {
-    "query1.finance.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),
-    "query2.finance.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),
-    "fc.yahoo.com": HostPolicy(requests_per_s=5, rate_group="yahoo"),
-    "data.sec.gov": HostPolicy(requests_per_s=8, burst=2, rate_group="sec"),
-    "www.sec.gov": HostPolicy(requests_per_s=8, burst=2, rate_group="sec"),
+    "query1.finance.yahoo.com": _YAHOO,
+    "query2.finance.yahoo.com": _YAHOO,
+    "fc.yahoo.com": _YAHOO,
+    "data.sec.gov": _SEC,
+    "www.sec.gov": _SEC,
     "api.stlouisfed.org": HostPolicy(requests_per_s=2, burst=20),
     "news.google.com": HostPolicy(requests_per_s=1, burst=5),
     "api.stocktwits.com": HostPolicy(requests_per_s=200 / 3600, burst=10),

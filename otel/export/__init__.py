@@ -6,7 +6,12 @@ Metrics and log records are sent too, if they are enabled.
 from trading_graph.otel.export.backend import Delivery
 from trading_graph.otel.export.langsmith import LANGSMITH, LangSmithTarget, langsmith_exporter
 from trading_graph.otel.export.metrics import SpanMetrics
-from trading_graph.otel.export.otlp import JAEGER, jaeger_exporter, jaeger_is_enabled
+from trading_graph.otel.export.otlp import (
+    JAEGER,
+    jaeger_exporter,
+    jaeger_is_enabled,
+    jaeger_is_named,
+)
 from trading_graph.otel.export.provider import Telemetry, set_up
 from trading_graph.otel.export.spool import Replay, ReplayResult, SpanIdLookup, Spool, spool_of
 from trading_graph.otel.export.trace_file import TraceFile
@@ -25,6 +30,7 @@ __all__ = [
     "TraceFile",
     "jaeger_exporter",
     "jaeger_is_enabled",
+    "jaeger_is_named",
     "langsmith_exporter",
     "set_up",
     "spool_of",

@@ -201,6 +201,12 @@ def jaeger_is_enabled() -> bool:
     return is_enabled(Signal.TRACES, default=True)
 
 
+def jaeger_is_named() -> bool:
+    """Return whether a variable says where spans are sent."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return any(os.environ.get(name) for name in names)
+
+
 def jaeger_exporter(timeout_s: float = TIMEOUT_S) -> Exporter:
     """Make the exporter to Jaeger, or to whatever the standard variables name.
 

@@ -37,7 +37,7 @@ def run() -> None:
     """Analyse SYMBOL, and leave a decision, a report and a trace in runs/.
 
     Exit codes: 0 decided, 2 usage or a symbol that no source knows, 3 the run failed, 130
-    interrupted.
+    interrupted, 143 terminated.
 
     \b
     Examples:

@@ -123,7 +123,7 @@ def run() -> None:
     much.
 
     Exit codes: 0 all done, 1 some failed or were parked, 2 usage, 3 could not be done, 130
-    interrupted.
+    interrupted, 143 terminated.
 
     \b
     Examples:

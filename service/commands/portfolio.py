@@ -206,11 +206,12 @@ def _work(
         live = LiveProgress(talk, progress, expected, settings)
         try:
             status = asyncio.run(_finish(_engine(talk, settings), order, live, again))
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except (KeyboardInterrupt, asyncio.CancelledError) as error:
+            by_sigint = isinstance(error, KeyboardInterrupt)
             return fail(
                 f"The work on the portfolio was interrupted; go on with: trading-graph portfolio "
                 f"resume {order.id}",
-                ErrorKind.INTERRUPTED,
+                ErrorKind.INTERRUPTED if by_sigint else ErrorKind.TERMINATED,
             )
         evaluation = write_report(talk, folder, settings)
     if words["as_json"]:

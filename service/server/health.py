@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 from pydantic import BaseModel
 
-from trading_graph.otel.export import jaeger_is_enabled
+from trading_graph.otel.export import JAEGER, jaeger_is_enabled
 from trading_graph.otel.export.spool import MAX_BYTES, Spool
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.errors import StoreFileGoneError, StoreUnavailableError
@@ -53,6 +53,16 @@ class HealthLevel(StrEnum):
     BAD = "bad"
 
 
+class JaegerUse(StrEnum):
+    """What the service has of Jaeger."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"
+    """It is asked for, and does not answer."""
+    UNUSED = "unused"
+    """Nobody asked for one, and none answers."""
+
+
 class HealthPart(StrEnum):
     """What the service stands on."""
 
@@ -81,12 +91,24 @@ class HealthReport(BaseModel):
 
 
 class HealthChecks:
-    """Makes reports, one at a time however many ask."""
+    """Makes reports, one at a time however many ask.
+
+    `needs_jaeger` is false where spans may stay in the files of their runs: offline, while nobody
+    has said where a Jaeger is.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, queue: RunQueue, feed: Feed, room: DiskRoom
+        self,
+        settings: Settings,
+        store: Store,
+        queue: RunQueue,
+        feed: Feed,
+        room: DiskRoom,
+        *,
+        needs_jaeger: bool,
     ) -> None:
         self._settings = settings
+        self._needs_jaeger = needs_jaeger
         self._store = store
         self._queue = queue
         self._feed = feed
@@ -115,21 +137,27 @@ class HealthChecks:
             await asyncio.sleep(EVERY_S)
 
     async def _check(self) -> HealthReport:
-        jaeger, spool, disk = await asyncio.gather(
-            asyncio.to_thread(_unfailing, HealthPart.JAEGER, self._jaeger),
-            asyncio.to_thread(_unfailing, HealthPart.SPOOL, self._spool),
+        use = await asyncio.to_thread(self._jaeger_use)
+        spool, disk = await asyncio.gather(
+            asyncio.to_thread(_unfailing, HealthPart.SPOOL, lambda: self._spool(use)),
             asyncio.to_thread(_unfailing, HealthPart.DISK, self._disk),
         )
-        parts = [jaeger, spool, self._line(), disk, await self._store_health()]
+        parts = [self._jaeger(use), spool, self._line(), disk, await self._store_health()]
         order = list(HealthLevel)
         level = max((each.level for each in parts), key=order.index)
         return HealthReport(level=level, checked=datetime.datetime.now(datetime.UTC), parts=parts)
 
-    def _jaeger(self) -> PartHealth:
-        url = self._settings.shown_jaeger
+    def _jaeger_use(self) -> JaegerUse:
         if JaegerQuery(self._settings.jaeger_url).answers():
+            return JaegerUse.ANSWERS
+        is_asked_for = self._needs_jaeger and jaeger_is_enabled()
+        return JaegerUse.SILENT if is_asked_for else JaegerUse.UNUSED
+
+    def _jaeger(self, use: JaegerUse) -> PartHealth:
+        url = self._settings.shown_jaeger
+        if use is JaegerUse.ANSWERS:
             return _good(HealthPart.JAEGER, "answers")
-        if not jaeger_is_enabled():
+        if use is JaegerUse.UNUSED:
             return _good(HealthPart.JAEGER, "is not used")
         return PartHealth(
             part=HealthPart.JAEGER,
@@ -139,11 +167,14 @@ class HealthChecks:
             "TRADING_GRAPH_JAEGER_URL. Runs go on; their spans wait in the spool.",
         )
 
-    def _spool(self) -> PartHealth:
+    def _spool(self, use: JaegerUse) -> PartHealth:
         folder = self._settings.spool
         spools = (
             [Spool(each) for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
         )
+        if use is JaegerUse.UNUSED:
+            # The traces are in the files of their runs, and nobody asked for more.
+            spools = [spool for spool in spools if spool.folder.name != JAEGER.lower()]
         spans = sum(spool.spans for spool in spools)
         lost = sum(spool.evictions for spool in spools)
         size = max((_size(spool.folder) for spool in spools), default=0)
@@ -155,7 +186,8 @@ class HealthChecks:
                 advice="Bring the backend back, and send what waits: trading-graph replay",
             )
         if not spans:
-            return _good(HealthPart.SPOOL, "is empty")
+            is_unused = use is JaegerUse.UNUSED
+            return _good(HealthPart.SPOOL, "nothing has to be sent" if is_unused else "is empty")
         full = size >= SPOOL_BAD * MAX_BYTES
         return PartHealth(
             part=HealthPart.SPOOL,

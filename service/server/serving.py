@@ -19,6 +19,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
 from trading_graph.graph.backend_choice import BackendChoice
+from trading_graph.otel.export import jaeger_is_named
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.errors import SettingsError, StoreUnavailableError
 from trading_graph.service.langsmith import langsmith_mode
@@ -122,7 +123,8 @@ async def open_service(
             at_once=settings.serve_runs_at_once,
             in_line=settings.serve_runs_in_line,
         )
-        health = HealthChecks(settings, store, queue, feed, room)
+        needs_jaeger = not offline or "jaeger_url" in settings.model_fields_set or jaeger_is_named()
+        health = HealthChecks(settings, store, queue, feed, room, needs_jaeger=needs_jaeger)
         files = PortfolioFiles(settings.portfolios, out)
         portfolio_queue = PortfolioQueue(
             files, out, explain, in_line=settings.serve_portfolios_in_line

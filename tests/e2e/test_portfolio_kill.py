@@ -234,9 +234,12 @@ def test_a_ticker_that_kills_its_process_is_parked_and_the_rest_goes_on(workdir:
 
 
 @pytest.mark.parametrize(
-    "word", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM]
+    ("word", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.full), (signal.SIGTERM, 143)],
 )
-def test_an_interrupted_portfolio_says_how_to_go_on(workdir: Path, word: signal.Signals) -> None:
+def test_an_interrupted_portfolio_says_how_to_go_on(
+    workdir: Path, word: signal.Signals, code: int
+) -> None:
     words = ("run", "AAPL", "NVDA", "--analysts", "market", "--at-once", "1")
     with portfolio(workdir, PaidModel(0.02)) as begun:
         begun.model.hold("research_manager")
@@ -244,7 +247,7 @@ def test_an_interrupted_portfolio_says_how_to_go_on(workdir: Path, word: signal.
         begun.wait_for_requests(5)
         process.send_signal(word)
         _, err = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 130, err
+        assert process.returncode == code, err
         assert "Traceback" not in err
         document = begun.status()
         assert f"trading-graph portfolio resume {document['portfolio_id']}" in err

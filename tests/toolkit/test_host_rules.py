@@ -2,6 +2,7 @@
 
 import asyncio
 from time import perf_counter
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -11,10 +12,12 @@ from yarl import URL
 from tests.toolkit.faulty_source import FaultySource
 from tests.toolkit.spans_in_memory import http_spans
 from trading_graph.otel import spans
+from trading_graph.otel.redirects import is_followed
 from trading_graph.otel.trace import semconv
-from trading_graph.toolkit.errors import BadAnswerError
+from trading_graph.toolkit.errors import BadAnswerError, SourceUnavailableError
 from trading_graph.toolkit.pool import HttpPool
-from trading_graph.toolkit.rate_limits import HostPolicy, Hosts
+from trading_graph.toolkit.rate_limits import HOST_POLICIES, HostPolicy, Hosts
+from trading_graph.toolkit.sources import yfinance_reader
 
 
 def test_the_policy_with_the_port_goes_before_the_hosts_and_that_before_the_default() -> None:
@@ -126,7 +129,10 @@ async def test_a_request_that_waits_for_its_turn_counts_as_waiting_and_may_leave
 async def test_a_host_is_told_who_asks_unless_the_request_says_so_itself(
     source: FaultySource,
 ) -> None:
-    policies = {"127.0.0.1": HostPolicy(user_agent="Someone someone@example.com")}
+    policies = {
+        "127.0.0.1": HostPolicy(user_agent="Someone someone@example.com"),
+        "localhost": HostPolicy(redirects_to=("127.0.0.1",)),
+    }
     async with HttpPool(policies=policies) as pool:
         headers = await pool.get_json(f"{source.url}/headers")
         named = await pool.get_json(f"{source.url}/headers", headers={"user-agent": "Mine"})
@@ -140,13 +146,84 @@ async def test_a_host_is_told_who_asks_unless_the_request_says_so_itself(
 
 
 async def test_one_hosts_user_agent_is_not_told_to_another(source: FaultySource) -> None:
-    policies = {"127.0.0.1": HostPolicy(user_agent="Someone someone@example.com")}
+    agent = "Someone someone@example.com"
+    policies = {"127.0.0.1": HostPolicy(user_agent=agent, redirects_to=("localhost",))}
     port = URL(source.url).port
     async with HttpPool(policies=policies) as pool:
         sent_on = await pool.get_json(
             f"{source.url}/redirect", params={"to": f"http://localhost:{port}/headers"}
         )
     assert "Someone" not in sent_on["user-agent"]
+
+
+@pytest.mark.parametrize(
+    ("to", "problem"),
+    [
+        ("http://localhost:{port}/json", "redirects to another host, which is not followed"),
+        ("//localhost:{port}/json", "redirects to another host"),
+        ("http://127.0.0.1.example.com:{port}/json", "redirects to another host"),
+        ("file:///etc/passwd", "redirects to what is no http address"),
+        ("gopher://127.0.0.1:{port}/json", "redirects to what is no http address"),
+    ],
+)
+async def test_a_redirect_to_another_host_is_not_followed(
+    source: FaultySource, to: str, problem: str
+) -> None:
+    port = URL(source.url).port
+    async with HttpPool() as pool:
+        with pytest.raises(SourceUnavailableError, match=problem) as refused:
+            await pool.get_json(
+                f"{source.url}/redirect?key=secret", params={"to": to.format(port=port)}
+            )
+    assert not refused.value.transient, "another attempt would be redirected too"
+    assert "secret" not in str(refused.value)
+    assert [path for path, _ in source.arrived] == ["/redirect"]
+
+
+async def test_a_redirect_is_followed_to_the_host_itself_and_to_those_that_belong_to_it(
+    source: FaultySource,
+) -> None:
+    elsewhere = f"http://localhost:{URL(source.url).port}"
+    policies = {"127.0.0.1": HostPolicy(redirects_to=("localhost",))}
+    async with HttpPool(policies=policies) as pool:
+        for to in ("/json", f"{source.url}/json", f"{elsewhere}/json"):
+            await pool.get_json(f"{source.url}/redirect", params={"to": to})
+        # What holds for one host does not hold for the next one on the way.
+        back = f"{elsewhere}/redirect?to={source.url}/json"
+        with pytest.raises(SourceUnavailableError, match="redirects to another host"):
+            await pool.get_json(f"{source.url}/redirect", params={"to": back})
+    assert len(source.times("/json")) == 3
+
+
+def test_the_hosts_of_yahoo_and_sec_redirect_to_those_of_their_own() -> None:
+    for host, other in (
+        ("query1.finance.yahoo.com", "consent.yahoo.com"),
+        ("www.sec.gov", "data.sec.gov"),
+    ):
+        belonging = HOST_POLICIES[host].redirects_to
+        assert is_followed(f"https://{host}/", f"https://{other}/", belonging)
+        assert not is_followed(
+            f"https://{host}/", f"https://evil{other[other.index('.') + 1 :]}/", belonging
+        )
+        assert not is_followed(f"https://{host}/", f"https://{other}.evil.example/", belonging)
+        assert not is_followed(f"https://{host}/", f"http://{other}/", belonging)
+
+
+async def test_a_browsers_session_at_yahoo_follows_none_to_another_host(
+    source: FaultySource,
+) -> None:
+    port = URL(source.url).port
+
+    def ask(to: str) -> Any:
+        url = URL(f"{source.url}/redirect").with_query(to=to)
+        return yfinance_reader.browser_json("Yahoo", url, source.url)
+
+    assert (await asyncio.to_thread(ask, "/json"))["answer"] == [1, 2.5, None]
+    with pytest.raises(SourceUnavailableError, match="redirects to another host"):
+        await asyncio.to_thread(ask, f"http://localhost:{port}/json")
+    with pytest.raises(SourceUnavailableError, match="redirects in circles"):
+        await asyncio.to_thread(ask, "/circle")
+    assert len(source.times("/json")) == 1
 
 
 async def test_trace_headers_may_be_kept_even_from_this_machine(

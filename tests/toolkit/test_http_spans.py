@@ -232,7 +232,11 @@ async def test_trace_headers_reach_loopback_and_never_a_foreign_host(
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
     token = otel_context.attach(baggage.set_baggage("user", "bob"))
     try:
-        async with HttpPool() as pool, spans.run("test", provider=provider, attributes={}):
+        policies = {"127.0.0.1": HostPolicy(redirects_to=("foreign.example",))}
+        async with (
+            HttpPool(policies=policies) as pool,
+            spans.run("test", provider=provider, attributes={}),
+        ):
             near = await pool.get_json(f"{source.url}/headers")
             far = await pool.get_json(f"{foreign}/headers")
             sent_on = await pool.get_json(

@@ -20,6 +20,7 @@ from yfinance.exceptions import YFException, YFRateLimitError
 from yfinance.scrapers.fundamentals import Financials
 from yfinance.scrapers.holders import Holders
 
+from trading_graph.otel.redirects import is_followed
 from trading_graph.toolkit.errors import (
     BadAnswerError,
     DataError,
@@ -28,6 +29,7 @@ from trading_graph.toolkit.errors import (
     RateLimitError,
     SourceUnavailableError,
 )
+from trading_graph.toolkit.rate_limits import YAHOO_DOMAIN
 from trading_graph.toolkit.records import Fact, InsiderTrade
 from trading_graph.toolkit.reporting_deadlines import public_by
 from trading_graph.toolkit.sources.source import clean
@@ -37,6 +39,10 @@ from trading_graph.toolkit.symbols import identify
 T = TypeVar("T")
 
 _MAX_CURRENCY = 8
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SAME_METHOD = (307, 308)
+_MOST_REDIRECTS = 10
 
 # Without this, yfinance writes a log line and returns an empty table where something goes wrong.
 yfinance.config.debug.hide_exceptions = False
@@ -210,7 +216,24 @@ def _browser_data(base_url: str) -> Any:
 
     class YahooSession(Session):  # type: ignore[type-arg]
         def request(self, method: Any, url: str, *args: Any, **options: Any) -> Any:
-            return super().request(method, str(yahoo_url(url, base_url)), *args, **options)
+            options["allow_redirects"] = False  # to any host; see below
+            for _ in range(_MOST_REDIRECTS):
+                address = str(yahoo_url(url, base_url))
+                answer = super().request(method, address, *args, **options)
+                location = answer.headers.get("Location")
+                if answer.status_code not in _REDIRECTS or location is None:
+                    return answer
+                url = str(URL(address).join(URL(location, encoded=True)))
+                if not is_followed(address, url, (YAHOO_DOMAIN,)):
+                    raise SourceUnavailableError(
+                        "Yahoo redirects to another host, which is not followed: try later."
+                    )
+                options.pop("params", None)  # they are in the address, or not wanted any more
+                if answer.status_code not in _SAME_METHOD:
+                    method = "GET"
+                    for body in ("data", "json", "content"):
+                        options.pop(body, None)
+            raise SourceUnavailableError("Yahoo redirects in circles: try later.")
 
     # Past the metaclass, which would give one instance to the whole process.
     return type.__call__(_BrowserData, YahooSession(impersonate="chrome"))

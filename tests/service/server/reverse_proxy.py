@@ -45,8 +45,8 @@ def below(url: str, base_path: str, strays: list[str]) -> Callable[[], web.Appli
             response.headers.clear()
             for name, value in passed:
                 response.headers.add(name, value)
-            await response.prepare(request)
             with contextlib.suppress(aiohttp.ClientConnectionError, ConnectionResetError):
+                await response.prepare(request)
                 async for piece in answer.content.iter_any():
                     await response.write(piece)
                 await response.write_eof()

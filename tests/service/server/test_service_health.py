@@ -11,6 +11,7 @@ from tests.patience import PATIENCE_S
 from tests.service.server.open_service import Service, opened
 from tests.service.server.test_feed import News, read_until
 from trading_graph.otel.export.spool import MAX_BYTES, Spool
+from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.service.server import health as health_module
 
 
@@ -42,14 +43,35 @@ async def test_a_jaeger_that_is_used_and_does_not_answer_is_a_warning(
     assert "TRADING_GRAPH_JAEGER_URL" in found["advice"]
 
 
+async def test_offline_a_jaeger_that_nobody_asked_for_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JaegerQuery, "answers", lambda _: False)
+    async with opened(tmp_path, begun=False) as service:
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+        await asyncio.to_thread(batch, tmp_path / "logs" / "spool" / "jaeger", 70, 100)
+        jaeger, spool = await part(service, "Jaeger"), await part(service, "Spool")
+        assert (jaeger["level"], jaeger["finding"]) == ("good", "is not used")
+        assert (spool["level"], spool["finding"]) == ("good", "nothing has to be sent")
+        # What waits for another backend is missed there.
+        await asyncio.to_thread(batch, tmp_path / "logs" / "spool" / "langsmith", 30, 100)
+        assert "30 spans" in (await part(service, "Spool"))["finding"]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    async with opened(tmp_path, begun=False) as service:
+        assert (await part(service, "Jaeger"))["level"] == "warn"
+
+
 def batch(folder: Path, spans: int, size: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"00000000000000000001-1-0.{spans}.jsonl").write_bytes(b"x" * size)
 
 
-async def test_a_spool_is_watched_by_what_waits_and_what_is_lost(tmp_path: Path) -> None:
+async def test_a_spool_is_watched_by_what_waits_and_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "logs" / "spool" / "jaeger"
-    async with opened(tmp_path, begun=False) as service:
+    async with opened(tmp_path, begun=False, jaeger_url="http://127.0.0.1:9") as service:
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
         await asyncio.to_thread(batch, folder, 70, 100)
         found = await part(service, "Spool")
         assert (found["level"], "70 spans" in found["finding"]) == ("warn", True)

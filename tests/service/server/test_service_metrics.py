@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -85,14 +83,3 @@ def queries_of_deploy() -> list[str]:
     alerts = YAML(typ="safe").load((DEPLOY / "alerts.yml").read_text())
     rules = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
     return panels + rules
-
-
-@pytest.mark.full
-def test_prometheus_takes_the_alert_rules() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("there is no promtool here; Debian's package prometheus has it")
-    done = subprocess.run(
-        [promtool, "check", "rules", str(DEPLOY / "alerts.yml")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
