@@ -6,7 +6,7 @@ interpreter lock and pools are as they were.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import compress, pairwise
 from operator import add
 
