@@ -108,10 +108,10 @@ def test_many_objects_made_in_a_pause_are_not_walked_after_it(count: int, is_wal
 import gc
 from trading_graph.otel.gc_pause import MANY, pause_collection
 gc.collect()
-with pause_collection():
-    made = [[] for _ in range({count})]
 seen = []
 gc.callbacks.append(lambda phase, info: seen.append(phase))
+with pause_collection():
+    made = [[] for _ in range({count})]
 more = [[] for _ in range(gc.get_threshold()[0] // 2)]
 print("start" in seen, gc.isenabled())
 """
