@@ -7,10 +7,12 @@ was.
 """
 
 import heapq
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from functools import cached_property
+from operator import sub
 
 import msgspec
 
@@ -176,15 +178,15 @@ class Schedule:
         return self.predecessors.keys() | self.ranks.keys()
 
     @cached_property
-    def durations(self) -> Sequence[int]:
+    def durations(self) -> "array[int]":
         """The duration of each span by row, as far as it is in the run."""
         tree = self.tree
-        return [end - start for start, end in zip(tree.start, tree.end, strict=True)]
+        return array("q", map(sub, tree.end, tree.start))
 
     @cached_property
-    def offsets(self) -> Sequence[int]:
+    def offsets(self) -> "array[int]":
         """The start of each span after that of its parent, by row; 0 outside of the run."""
-        tree, offsets = self.tree, [0] * len(self.tree.start)
+        tree, offsets = self.tree, array("q", bytes(8 * len(self.tree.start)))
         start, parents = tree.start, tree.parents
         for row in tree.rows:
             if row != tree.run:

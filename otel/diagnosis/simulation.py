@@ -6,11 +6,12 @@ interpreter lock and pools are as they were.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import compress, pairwise
 from operator import add
 
 from trading_graph.otel.diagnosis.schedule import Family, Model, Schedule
+from trading_graph.otel.diagnosis.shared_fetches import SharedFetches
 from trading_graph.otel.diagnosis.start_times import place
 from trading_graph.otel.diagnosis.what_if_edits import Edits
 
@@ -31,25 +32,24 @@ class Simulation:
         self.edits = edits
         self._model = model
         self._before = {row: before for chain in edits.chains for before, row in pairwise(chain)}
-        self._sharing_rows = {row for sharing in edits.sharings for row in sharing.rows}
-        # The duration of each span, and its start after its parent's.
-        self._length: list[int] = list(schedule.durations if upon is None else upon._length)
-        self._offset: list[int] = list(schedule.offsets if upon is None else upon._offset)
-        # The spans whose start every round needs, parents before children.
-        self._ways: list[int] = []
         base = Edits() if upon is None else upon.edits
+        self._shared = (
+            upon._shared
+            if upon is not None and edits.sharings == base.sharings
+            else SharedFetches(schedule, edits.sharings)
+        )
+        # The duration of each span, and its start after its parent's.
+        self._length = (schedule.durations if upon is None else upon._length)[:]
+        self._offset = (schedule.offsets if upon is None else upon._offset)[:]
         self._fixed = edits.lengths(schedule.tree) if edits.less else edits.length
-        self._set_lengths(base, {} if upon is None else upon._fixed)
+        self._set_lengths(upon)
         changes, tails = edits.changes(base)
         if upon is not None and upon._model is not model:
             changes |= schedule.choices
         needs_rounds = edits != Edits() and bool(schedule.leaders or edits.sharings)
         self._play(changes, tails)
-        if needs_rounds:
-            is_known = upon is not None and upon._ways and edits.sharings == base.sharings
-            self._ways = upon._ways if upon is not None and is_known else self._find_ways()
         for _ in range(_ROUNDS if needs_rounds else 0):
-            moves = self._share()
+            moves = self._shared.set_lengths(self._length, self._offset, self._fixed.keys())
             if not moves:
                 break
             self._play(moves)
@@ -81,7 +81,7 @@ class Simulation:
         start, end = list(tree.start), list(tree.end)
         scale: dict[int, float] = {}
         parents, run, offsets, lengths = tree.parents, tree.run, self._offset, self._length
-        scaled = self._fixed.keys() | self._sharing_rows
+        scaled = self._fixed.keys() | self._shared.sharing_rows
         for row in tree.rows:
             length, factor = lengths[row], None
             if row != run:
@@ -95,10 +95,14 @@ class Simulation:
             end[row] = start[row] + length
         return start, end
 
-    def _set_lengths(self, base: Edits, fixed: Mapping[int, int]) -> None:
+    def _set_lengths(self, upon: "Simulation | None") -> None:
         """Set the new lengths of spans, and forget what was played below them."""
+        fixed = {} if upon is None else upon._fixed
         lengths = {r: to for r, to in self._fixed.items() if fixed.get(r) != to}
-        sharing_rows = self._sharing_rows - {row for each in base.sharings for row in each.rows}
+        sharing_rows = self._shared.sharing_rows
+        if upon is not None:
+            is_known = self._shared is upon._shared
+            sharing_rows = frozenset() if is_known else sharing_rows - upon._shared.sharing_rows
         schedule, tree = self.schedule, self.schedule.tree
         for row in sharing_rows - self._fixed.keys():
             self._length[row] = tree.duration(row)
@@ -115,7 +119,8 @@ class Simulation:
         """
         schedule, tree = self.schedule, self.schedule.tree
         parents, depth, run = tree.parents, tree.depth, tree.run
-        fixed, sharing_rows, leaders = self._fixed, self._sharing_rows, schedule.leaders
+        fixed, leaders = self._fixed, schedule.leaders
+        sharing_rows = self._shared.sharing_rows
         levels: dict[int, set[int]] = defaultdict(set)
         for parent in {*tails, *[parents[row] for row in changes if row != run]}:
             levels[depth[parent]].add(parent)
@@ -141,50 +146,3 @@ class Simulation:
             ends = compress(ends, family.waited_for)
         last = max(0, max(ends, default=0))
         return max(last + self.edits.tail.get(parent, family.tail), 0)
-
-    def _share(self) -> set[int]:
-        """Set the lengths of spans that wait for other branches; return the rows that changed."""
-        begins, current = self._begins(), self._length
-        lengths = self._sharer_lengths(begins)
-        for sharing in self.edits.sharings:
-            first = min(sharing.rows, key=lambda row: (begins[row], row))
-            duration = self.schedule.tree.duration(first)
-            end, hit_ns = begins[first] + duration, sharing.hit_ns
-            for row in sharing.rows:
-                rest = end - begins[row]
-                lengths[row] = rest if rest > hit_ns else hit_ns
-            lengths[first] = duration
-        changes = {row for row, length in lengths.items() if current[row] != length}
-        for row in changes:
-            current[row] = lengths[row]
-        return changes
-
-    def _begins(self) -> list[int]:
-        """The starts by row of all spans that share or are shared, and of those above them."""
-        parents, offset = self.schedule.tree.parents, self._offset
-        begins = [0] * len(offset)
-        for row in self._ways:
-            begins[row] = begins[parents[row]] + offset[row]
-        return begins
-
-    def _find_ways(self) -> list[int]:
-        """The spans that share or are shared and all above them, parents before children."""
-        tree, leaders = self.schedule.tree, self.schedule.leaders
-        ends = self._sharing_rows | leaders.keys() | set(leaders.values())
-        parents, above = tree.parents, {tree.run}
-        for row in ends:
-            while row not in above:
-                above.add(row)
-                row = parents[row]
-        return sorted(above - {tree.run}, key=tree.depth.__getitem__)
-
-    def _sharer_lengths(self, begins: Sequence[int]) -> dict[int, int]:
-        """The lengths of spans that share another branch's fetch: up to its end, and the rest."""
-        tree, fixed = self.schedule.tree, self._fixed.keys()
-        lengths = {}
-        for row, leader in self.schedule.leaders.items():
-            if row not in fixed:
-                rest = tree.end[row] - tree.end[leader]
-                end = begins[leader] + self.length(leader)
-                lengths[row] = max(end + rest - begins[row], rest)
-        return lengths

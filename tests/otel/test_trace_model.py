@@ -2,11 +2,13 @@
 
 import gc
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from trading_graph.otel.gc_pause import pause_collection
+from trading_graph.otel.gc_pause import MANY, pause_collection
 from trading_graph.otel.trace import (
     ORPHAN,
     ROOT,
@@ -98,6 +100,25 @@ def test_collection_goes_on_after_a_pause_also_where_it_was_left_by_an_error() -
     with pytest.raises(ValueError, match="left"):
         pause()
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("count", "is_walked"), [(MANY + 10_000, False), (MANY // 10, True)])
+def test_many_objects_made_in_a_pause_are_not_walked_after_it(count: int, is_walked: bool) -> None:
+    program = f"""
+import gc
+from trading_graph.otel.gc_pause import MANY, pause_collection
+gc.collect()
+seen = []
+gc.callbacks.append(lambda phase, info: seen.append(phase))
+with pause_collection():
+    made = [[] for _ in range({count})]
+more = [[] for _ in range(gc.get_threshold()[0] // 2)]
+print("start" in seen, gc.isenabled())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(is_walked), "True"]
 
 
 def test_idle_time_is_that_in_which_nothing_ran() -> None:
