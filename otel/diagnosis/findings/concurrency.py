@@ -343,12 +343,14 @@ def _calls_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...
         for call in sorted(working_spans(tree.trace, branch), key=tree.start.__getitem__):
             wait, held, longest = tree.start[call] - free, call, -1
             row = call
-            while row != branch:
+            while row not in (branch, tree.run):
                 family = schedule.family(tree.parents[row])
                 gap = family.gaps[family.number[row]]
                 if gap > longest:
                     held, longest = row, gap
                 row = tree.parents[row]
+            if row != branch:  # Detached: it hangs above its branch, which did not wait for it.
+                continue
             if wait > 0:
                 actions.append(RemoveGap(held, max(longest - wait, 0)))
             free = max(free, tree.end[call])

@@ -138,6 +138,19 @@ def test_near_the_limit_both_readings_are_said() -> None:
     assert notes(130) == ()
 
 
+def test_branches_that_a_limit_holds_may_have_calls_that_they_did_not_wait_for() -> None:
+    """Such a call hangs above its branch: what is said of the limit is about the other calls."""
+    detached: list[Drawn] = [("call", 14, 21, []), ("call", 16, 16, [])]
+    branches: list[Drawn] = [
+        ("branch", 18, 20, detached),
+        ("branch", 18, 23, [("call", 18, 18, [])]),
+        ("branch", 18, 20, [("call", 16, 20, [])]),
+    ]
+    trace = drawn(("run", 0, 40, branches))
+    assert 0 in [call_tree(trace, 0).parents[at] for at in trace.rows("call")]
+    assert isinstance(diagnose(trace, own_gate(), 1.0), Diagnosis)
+
+
 @given(random_traces(), st.sampled_from([0.4, 0.5, 0.6]))
 @settings(max_examples=examples(300))
 def test_what_was_waited_for_lies_inside_its_parent(trace: SpanTable, share: float) -> None:
