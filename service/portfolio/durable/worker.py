@@ -52,7 +52,11 @@ from trading_graph.toolkit.house import House
 
 REJOIN = "--rejoin"
 _LOOK_S = 0.25
-_POLL_S = 0.1
+POLL_S = 0.2
+"""How often a worker looks for ticker-days; each look is two transactions."""
+_POLL_FOR_PORTFOLIOS_S = 0.5
+_CONNECTIONS = 4
+"""How many connections DBOS keeps for its transactions, besides the one that it listens on."""
 _PORTFOLIOS_AT_ONCE = 50
 _LOOKED_AT_PER_S = 500
 _ENGINES = 4
@@ -279,6 +283,7 @@ def _launch(database: Database, name: str, version: str, worker: Worker) -> None
     config = DBOSConfig(
         name=APPLICATION,
         system_database_url=database.dbos_url,
+        sys_db_pool_size=_CONNECTIONS,
         application_version=version,
         executor_id=name,
         run_migrations=False,
@@ -311,14 +316,14 @@ def _register(pace: Pace) -> None:
     DBOS.register_queue(
         PORTFOLIOS,
         worker_concurrency=_PORTFOLIOS_AT_ONCE,
-        polling_interval_sec=_POLL_S,
+        polling_interval_sec=_POLL_FOR_PORTFOLIOS_S,
         on_conflict="always_update",
     )
     DBOS.register_queue(
         TICKER_DAYS,
         worker_concurrency=pace.at_once,
         global_concurrency=pace.at_once_in_all,
-        polling_interval_sec=_POLL_S,
+        polling_interval_sec=POLL_S,
         on_conflict="always_update",
     )
 

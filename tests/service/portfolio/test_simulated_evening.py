@@ -8,19 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.bench.simulate_portfolio import (
-    AS_OF,
-    AT_ONCE,
-    SPEED,
-    Agent,
-    Call,
-    Evening,
-    Script,
-    binding,
-    measure,
-    play,
-    savings,
-)
+from tests.bench.evening import AT_ONCE, Evening, play
+from tests.bench.scripts import AS_OF, Agent, Call, Script, measure
+from tests.bench.simulate_portfolio import SPEED, binding, savings
 from trading_graph.graph.analysis import analyse, record_run
 from trading_graph.graph.backend_choice import (
     OFFLINE_DEEP_MODEL,
