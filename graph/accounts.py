@@ -11,8 +11,8 @@ from trading_graph.graph.sizing import Account, TradeOrder, buy, keep, sell
 from trading_graph.graph.state import State
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import DataError
-from trading_graph.toolkit.listings import Instrument, identify
 from trading_graph.toolkit.market_data import AsyncToolkit, PriceLevels
+from trading_graph.toolkit.symbols import Instrument, identify
 
 
 async def value_holdings(toolkit: AsyncToolkit, options: Options, levels: PriceLevels) -> Valuation:

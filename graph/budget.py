@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager, contextmanager
 
 from opentelemetry.trace import Span
 
+from trading_graph.graph.agent_time import AgentTime, until
 from trading_graph.graph.chat.rate_limits import TimeLeft
 from trading_graph.graph.errors import BudgetReachedError, OutOfTimeError
 from trading_graph.graph.options import Budget, Limit
 from trading_graph.graph.state import Usage
-from trading_graph.graph.time_limits import AgentTime, until
 from trading_graph.otel.trace import semconv
 
 

@@ -15,8 +15,7 @@ from typing import Any, Generic, TypeVar
 import pydantic
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from trading_graph.graph.chat.reasoning import without_thoughts
-from trading_graph.graph.chat.tool_calls_in_text import ARGUMENT_NAMES
+from trading_graph.graph.chat.text_markup import ARGUMENT_NAMES, without_thoughts
 from trading_graph.graph.decision_values import read_action
 from trading_graph.graph.decisions import MAY_BE_LEFT_OUT, Action
 from trading_graph.graph.tool_calls import problems, tool_calls_of

@@ -27,9 +27,9 @@ from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import DataError
-from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.market_data import MACRO_SERIES, STATEMENT_KINDS, AsyncToolkit
 from trading_graph.toolkit.records import SourceAnswer
+from trading_graph.toolkit.symbols import identify
 from trading_graph.toolkit.tools import TOOLS
 
 

@@ -19,7 +19,7 @@ from trading_graph.graph.state import Evidence, Report
 from trading_graph.graph.tool_calls import Outcome, ToolAnswer
 from trading_graph.graph.undecided import no_buy
 from trading_graph.toolkit.as_of import AsOf
-from trading_graph.toolkit.listings import US_MARKET, Instrument, identify
+from trading_graph.toolkit.symbols import US_MARKET, Instrument, identify
 
 PRICE_TOOLS = frozenset(("get_prices", "get_indicators", "get_attention"))
 """The tools that read nothing but the chart of prices and volume."""

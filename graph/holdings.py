@@ -12,11 +12,27 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any, ClassVar, Self
 
-from trading_graph.graph.currencies import CURRENCIES, MINOR_UNITS
 from trading_graph.graph.errors import BadHoldingsError
 from trading_graph.toolkit.errors import BadSymbolError
-from trading_graph.toolkit.listings import Instrument
-from trading_graph.toolkit.symbols import parse_symbol
+from trading_graph.toolkit.symbols import Instrument, parse_symbol
+
+MINOR_UNITS = frozenset(("GBp", "GBX", "ZAc", "ILA"))
+"""Pence and the like: an amount without a currency may be meant in pounds."""
+
+_CODES = (
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP "
+    "BYN BZD CAD CDF CHF CLP CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD "
+    "FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY "
+    "KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP "
+    "MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR "
+    "RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT "
+    "TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER "
+    "ZAR ZMW ZWG"
+)
+
+CURRENCIES = MINOR_UNITS | frozenset(_CODES.split())
+"""Source: ISO 4217, list one, without funds, metals and tests; CNH is the yuan as traded abroad."""
+
 
 MOST = 1e12
 """No quantity, price or amount of cash is larger: beyond it the digits of a float show."""

@@ -16,8 +16,8 @@ from trading_graph.graph.order_text import unvalued_text
 from trading_graph.graph.past_decisions import PastDecision, since_text
 from trading_graph.graph.sizing import Account
 from trading_graph.graph.state import Report, Statement
-from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.market_data import PriceLevels
+from trading_graph.toolkit.symbols import identify
 
 _RULES = (
     "Use only what the tools returned or the reports say; quote figures with their source and "

@@ -20,7 +20,7 @@ from trading_graph.graph.holdings import (
     exact,
     is_same_currency,
 )
-from trading_graph.toolkit.listings import Instrument
+from trading_graph.toolkit.symbols import Instrument
 
 
 class OrderAction(StrEnum):

@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trading_graph.toolkit.listings import US_MARKET, Identity, Instrument
 from trading_graph.toolkit.sessions import is_session
+from trading_graph.toolkit.symbols import US_MARKET, Identity, Instrument
 
 Days = NDArray[np.datetime64]
 

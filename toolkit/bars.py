@@ -22,8 +22,8 @@ from trading_graph.toolkit.bar_checks import (
     warnings_of,
 )
 from trading_graph.toolkit.bar_gaps import Gap, find_gaps, gap_warnings
-from trading_graph.toolkit.listings import Identity, Instrument
 from trading_graph.toolkit.records import SourceAnswer
+from trading_graph.toolkit.symbols import Identity, Instrument
 
 Dates = NDArray[np.datetime64]
 Event = tuple[datetime.date, float]

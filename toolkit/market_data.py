@@ -27,7 +27,6 @@ from trading_graph.toolkit.errors import (
     SourceUnavailableError,
 )
 from trading_graph.toolkit.house import House
-from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import LiveAccess, Mode
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
@@ -45,7 +44,7 @@ from trading_graph.toolkit.source_use import note_use
 from trading_graph.toolkit.sources.registry import SourceOrder, first_answer, sources_of
 from trading_graph.toolkit.sources.source import Source, gather_parts
 from trading_graph.toolkit.stored_cache import edition, open_stored_cache
-from trading_graph.toolkit.symbols import parse_symbol
+from trading_graph.toolkit.symbols import Identity, identify, parse_symbol
 from trading_graph.toolkit.ttl import ttl_for
 
 StatementKind = Literal["income", "balance", "cash_flow"]

@@ -4,6 +4,6 @@
   `memory`.
 - A call: `call` on a `client`, by `completions_api` or `responses_api`, with `retries` and
   `rate_limits`; what a service refuses is read by `refusal` and explained by `refusal_advice`.
-- What comes back: `conversation`, `answer`, `tool_calls_in_text` and `reasoning`; what of it can be
-  used is in `usable_answer`, and what it costs in `usage` and `prices`.
+- What comes back: `conversation`, `answer` and `text_markup`; what of it can be used is in
+  `usable_answer`, and what it costs in `usage` and `prices`.
 """

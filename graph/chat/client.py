@@ -18,9 +18,9 @@ import aiohttp
 import httpx2
 from openai import DefaultAioHttpClient
 
+from trading_graph.graph.agent_time import until
 from trading_graph.graph.backend_choice import OPENAI_URL, TimeLimits
 from trading_graph.graph.errors import BadProxyError
-from trading_graph.graph.time_limits import until
 from trading_graph.otel.redirects import is_followed
 
 CONNECT_S = 15.0

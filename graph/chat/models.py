@@ -20,12 +20,11 @@ from openai import DefaultHttpxClient
 from pydantic import BaseModel, Field
 
 from trading_graph.graph.backend_choice import ModelService
-from trading_graph.graph.chat.answer import AnswerReader, TextPieces
+from trading_graph.graph.chat.answer import AnswerReader, TextPieces, request_events
 from trading_graph.graph.chat.capabilities import Api, Capabilities, first_override
 from trading_graph.graph.chat.client import CONNECT_S, ModelClient, model_client
 from trading_graph.graph.chat.completions_api import CompletionReader
 from trading_graph.graph.chat.conversation import Json, Offer, parameters, request_body
-from trading_graph.graph.chat.events import request_events
 from trading_graph.graph.chat.house_rate import house_rate
 from trading_graph.graph.chat.learning import Learning
 from trading_graph.graph.chat.memory import Memory

@@ -4,9 +4,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 
 from trading_graph.graph.chat.answer import call_chunks
 from trading_graph.graph.chat.conversation import Offer
-from trading_graph.graph.chat.reasoning import without_thoughts
 from trading_graph.graph.chat.refusal import one_line
-from trading_graph.graph.chat.tool_calls_in_text import read_written_calls
+from trading_graph.graph.chat.text_markup import read_written_calls, without_thoughts
 from trading_graph.graph.errors import BadModelAnswerError, CutAnswerError
 
 LONGEST_REFUSAL = 200

@@ -17,7 +17,7 @@ from trading_graph.graph.offline_model.conversation import (
     section,
 )
 from trading_graph.graph.offline_model.report import Analyst, Bullet, ToolRequest, quote
-from trading_graph.toolkit.listings import identify
+from trading_graph.toolkit.symbols import identify
 
 EVENTS = "get_company_events"
 INSIDERS = "get_insiders"

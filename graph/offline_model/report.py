@@ -19,7 +19,7 @@ from typing import Any
 from trading_graph.graph.offline_model import rules
 from trading_graph.graph.offline_model.conversation import Conversation, Passage, one_line
 from trading_graph.graph.options import ANALYSTS
-from trading_graph.toolkit.listings import identify
+from trading_graph.toolkit.symbols import identify
 
 _SCORE = "Score:"
 _NO_DATA = "- [0] No data:"

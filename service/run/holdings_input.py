@@ -14,9 +14,8 @@ from typing import Any
 
 import click
 
-from trading_graph.graph.currencies import MINOR_UNITS
 from trading_graph.graph.errors import BadHoldingsError
-from trading_graph.graph.holdings import Cash, Holding, Holdings
+from trading_graph.graph.holdings import MINOR_UNITS, Cash, Holding, Holdings
 from trading_graph.toolkit.symbols import printable
 
 _MOST_BYTES = 2**20

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
-from trading_graph.graph.chat.reasoning import without_thoughts
+from trading_graph.graph.chat.text_markup import without_thoughts
 from trading_graph.graph.decision_parser import Reading, read_answer
 from trading_graph.graph.decisions import Action, FinalDecision, ResearchPlan, TradeProposal
 

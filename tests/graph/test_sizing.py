@@ -19,7 +19,7 @@ from trading_graph.graph.holdings import (
 )
 from trading_graph.graph.order_text import order_words
 from trading_graph.graph.sizing import Account, OrderAction, TradeOrder, buy, keep, sell
-from trading_graph.toolkit.listings import Instrument
+from trading_graph.toolkit.symbols import Instrument
 
 
 def account(

@@ -9,8 +9,8 @@ import pytest
 from tests.misleading_charts import PRICES
 from tests.toolkit.test_bar_checks import DAYS, LAST, SIZE, quote_of, read, walk
 from trading_graph.toolkit.bar_gaps import LONGEST_HOLIDAYS, Calendar, find_gaps
-from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.sessions import is_session
+from trading_graph.toolkit.symbols import identify
 
 
 def without(chart: dict[str, Any], rows: slice | list[int]) -> dict[str, Any]:

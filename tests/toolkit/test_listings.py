@@ -4,9 +4,8 @@ import datetime
 
 import pytest
 
-from trading_graph.toolkit.listings import MARKETS, Instrument, identify
 from trading_graph.toolkit.reporting_deadlines import DEADLINES, LONGEST, Delay, public_by
-from trading_graph.toolkit.symbols import parse_symbol
+from trading_graph.toolkit.symbols import MARKETS, Instrument, identify, parse_symbol
 
 DAY = datetime.date.fromisoformat
 

@@ -12,13 +12,13 @@ from aiohttp import web
 
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.errors import BadAnswerError
-from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.live_access import BaseUrls
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.sources.news import LiveNews
 from trading_graph.toolkit.sources.yahoo_chart import parse_chart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
+from trading_graph.toolkit.symbols import Instrument
 from trading_graph.toolkit.unit_jumps import in_one_unit
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "yahoo"

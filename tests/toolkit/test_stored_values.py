@@ -13,7 +13,6 @@ from tests.toolkit.answers import answers
 from trading_graph.toolkit import stored_values
 from trading_graph.toolkit.bars import Bars, make_bars
 from trading_graph.toolkit.errors import NoDataError, NotApplicableError, UnknownSymbolError
-from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.records import Filing, SourceAnswer
 from trading_graph.toolkit.sources.company_facts import Reported, TagValue
 from trading_graph.toolkit.stored_values import (
@@ -25,6 +24,7 @@ from trading_graph.toolkit.stored_values import (
     encode_absence,
     fingerprint,
 )
+from trading_graph.toolkit.symbols import identify
 from trading_graph.toolkit.ttl import TODAY
 
 DAY = datetime.date(2025, 11, 14)

@@ -18,10 +18,10 @@ from trading_graph.toolkit.errors import (
     RateLimitError,
     UnknownSymbolError,
 )
-from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.sources.yahoo_chart import YahooChart, chart_url, parse_chart
+from trading_graph.toolkit.symbols import Instrument
 
 AS_OF = AsOf(datetime.date(2024, 6, 12))
 OPENINGS = [1717767000, 1718026200, 1718112600, 1718199000]  # 7, 10, 11 and 12 June 2024, 09:30

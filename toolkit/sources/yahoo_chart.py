@@ -34,11 +34,11 @@ from trading_graph.toolkit.errors import (
     SourceUnavailableError,
     UnknownSymbolError,
 )
-from trading_graph.toolkit.listings import Identity, identify
 from trading_graph.toolkit.live_access import DataMode
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.sources.source import BROWSER_HEADERS, clean, fetch_span
 from trading_graph.toolkit.sources.yahoo_browser import as_browser, is_refusal
+from trading_graph.toolkit.symbols import Identity, identify
 from trading_graph.toolkit.unit_jumps import in_one_unit
 
 SPAN_SOURCE = "yahoo_chart"

@@ -28,11 +28,11 @@ from trading_graph.toolkit.errors import (
     RateLimitError,
     SourceUnavailableError,
 )
-from trading_graph.toolkit.listings import identify
 from trading_graph.toolkit.records import Fact, InsiderTrade
 from trading_graph.toolkit.reporting_deadlines import public_by
 from trading_graph.toolkit.sources.source import clean
 from trading_graph.toolkit.sources.yahoo_tables import PoolData, yahoo_url
+from trading_graph.toolkit.symbols import identify
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from trading_graph.toolkit.bar_checks import Floats
 from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import NoDataError, NotApplicableError
 from trading_graph.toolkit.indicators import INDICATORS
-from trading_graph.toolkit.listings import Instrument
 from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.symbols import Instrument
 from trading_graph.toolkit.tools.tool import (
     Answer,
     SymbolArguments,

@@ -16,7 +16,7 @@ from trading_graph.service.portfolio.results.later_prices import Prices
 from trading_graph.service.portfolio.results.ranking import Place, Ranking
 from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.bars import Bars
-from trading_graph.toolkit.listings import identify
+from trading_graph.toolkit.symbols import identify
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_graph.graph.chat.reasoning import without_thoughts
+from trading_graph.graph.chat.text_markup import without_thoughts
 
 
 @pytest.mark.parametrize(

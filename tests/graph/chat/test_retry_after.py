@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_graph.graph.chat.retry_after import duration, stated_wait
+from trading_graph.graph.chat.retries import duration, stated_wait
 
 NOON = "Fri, 27 Nov 2026 12:00:00 GMT"
 NOON_EPOCH = datetime.datetime(2026, 11, 27, 12, tzinfo=datetime.UTC).timestamp()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from trading_graph.graph.time_limits import AgentTime, until
+from trading_graph.graph.agent_time import AgentTime, until
 
 STEP_S = 0.05
 

@@ -1,14 +1,43 @@
-"""Tool calls that a model writes into its text.
+"""What a model writes into its text beside the answer: thoughts between tags, and tool calls.
 
-A service that does not know its model's template passes them on as words. Read are the forms that
-cannot be meant for people: between tags of their own, behind `[TOOL_CALLS]`, and JSON that is all
-of the text. What is quoted stays text: in a fence or backticks, behind `>`, between other tags.
+A service that does not know its model's template passes both on as words. Of calls, those forms are
+read that cannot be meant for people: between tags of their own, behind `[TOOL_CALLS]`, and JSON
+that is all of the text. What is quoted stays text: in a fence or backticks, behind `>`, between
+other tags.
 """
 
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
+
+_NAMES = r"(?:think|thinking|thought|reasoning)\b[^<>]{0,80}>"
+_TAG = re.compile(rf"<(/?){_NAMES}", re.IGNORECASE)
+_CLOSING_TAG = re.compile(rf"</{_NAMES}", re.IGNORECASE)
+
+
+def without_thoughts(text: str) -> str:
+    """The text without a reasoning model's thoughts; one that never ends takes the rest of the text with it.
+
+    A closing tag without an opening one ends a thought that the service's template began: all that
+    stands before it was thought.
+    """
+    kept: list[str] = []
+    place = 0
+    while tag := _TAG.search(text, place):
+        closing = tag
+        if tag[1]:
+            kept.clear()
+        else:
+            kept.append(text[place : tag.start()])
+            # A tag inside a thought means nothing.
+            end = _CLOSING_TAG.search(text, tag.end())
+            if end is None:
+                return "".join(kept).strip()
+            closing = end
+        place = closing.end()
+    return "".join([*kept, text[place:]]).strip() if place else text
+
 
 ARGUMENT_NAMES = ("arguments", "parameters", "args", "input")
 """The names under which models write the arguments of a call."""

@@ -1,4 +1,4 @@
-"""Time limits that move while something is waited for, and the time of one agent."""
+"""The time of one agent: a limit that moves while the agent waits for its turn."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

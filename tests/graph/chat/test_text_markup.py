@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from tests.graph.chat.scripted_service import FUNCTION, Answer, ask, serving, text
 from trading_graph.graph.chat.capabilities import Api, Override
 from trading_graph.graph.chat.conversation import NOTHING, Offer
-from trading_graph.graph.chat.tool_calls_in_text import read_written_calls
+from trading_graph.graph.chat.text_markup import read_written_calls
 from trading_graph.graph.errors import BadModelAnswerError
 from trading_graph.graph.tool_calls import tool_calls_of
 
