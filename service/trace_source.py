@@ -1,4 +1,4 @@
-"""What TRACE means on the command line: files, `-`, a trace id, or `last`."""
+"""What the command line names: TRACE (files, `-`, a trace id, or `last`), and dependencies."""
 
 import os
 import re
@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_graph.otel.errors import TraceError
+from trading_graph.otel.errors import DependenciesError, TraceError
 from trading_graph.otel.sources import parse, read
 from trading_graph.otel.sources.trace_files import MAX_BYTES
 from trading_graph.otel.trace import SpanTable
+from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part, runs
 from trading_graph.otel.trace.parts import join as as_one
 from trading_graph.service.lazy_import import load
@@ -280,3 +281,15 @@ def head_of(trace: SpanTable) -> str:
 def _name(trace: SpanTable) -> str:
     row = next(iter((*trace.roots, *trace.orphans, 0)))
     return repr(trace.names[row][:_LONGEST_NAME]) if len(trace) else "empty"
+
+
+def read_dependencies(file: str | None) -> Dependencies | None:
+    """The dependencies of a file, or None without one; raises DependenciesError."""
+    if file is None:
+        return None
+    try:
+        return Dependencies.from_json(Path(file).read_bytes())
+    except OSError as error:
+        raise DependenciesError(f"{file} cannot be read: {error.strerror or error}.") from None
+    except DependenciesError as error:
+        raise DependenciesError(f"{file} cannot be used. {error}") from None

@@ -1,9 +1,9 @@
 """Ticker symbols: their one form, what they stand for, where that is listed, and by which index.
 
 People type a symbol in many ways; sources and caches use one, Yahoo's, which says what it is:
-`VOW3.DE` is listed in Germany, `EURUSD=X` is a currency pair. The chart's own words (name, exchange, type)
-come beside, where a source has them. The indices are this project's choice: the best-known one of a
-market, under Yahoo's symbol.
+`VOW3.DE` is listed in Germany, `EURUSD=X` is a currency pair. The chart's own words (name,
+exchange, type) come beside, where a source has them. The indices are this project's choice: the
+best-known one of a market, under Yahoo's symbol.
 """
 
 import re

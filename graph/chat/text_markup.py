@@ -17,7 +17,7 @@ _CLOSING_TAG = re.compile(rf"</{_NAMES}", re.IGNORECASE)
 
 
 def without_thoughts(text: str) -> str:
-    """The text without a reasoning model's thoughts; one that never ends takes the rest of the text with it.
+    """The text without its thoughts; one that never ends takes the rest of the text with it.
 
     A closing tag without an opening one ends a thought that the service's template began: all that
     stands before it was thought.

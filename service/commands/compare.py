@@ -25,9 +25,8 @@ from trading_graph.otel.report.comparison import (
 from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
-from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ExitCode
-from trading_graph.service.trace_source import find_trace, find_traces
+from trading_graph.service.trace_source import find_trace, find_traces, read_dependencies
 
 FORMATS = {
     "markdown": comparison_markdown,

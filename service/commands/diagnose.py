@@ -35,12 +35,17 @@ from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict
 from trading_graph.otel.visible import visible_line
-from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, print_error
 from trading_graph.service.lazy_import import load
 from trading_graph.service.portfolio.attributes import NAME, PORTFOLIO_ID
 from trading_graph.service.portfolio.linked_runs import show_linked_runs
-from trading_graph.service.trace_source import find_trace, find_traces, head_of, runs_folder
+from trading_graph.service.trace_source import (
+    find_trace,
+    find_traces,
+    head_of,
+    read_dependencies,
+    runs_folder,
+)
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 

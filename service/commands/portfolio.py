@@ -22,7 +22,6 @@ from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.langsmith import langsmith_mode, offline_note
 from trading_graph.service.lazy_import import load
 from trading_graph.service.log import logging_to
-from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.engine import (
     PortfolioEngine,
     PortfolioState,
@@ -44,7 +43,7 @@ from trading_graph.service.portfolio.status_text import (
 )
 from trading_graph.service.portfolio.stored_report import report_on
 from trading_graph.service.portfolio.symbol_list import read_symbols
-from trading_graph.service.portfolio.ticker_day import TickerDayState
+from trading_graph.service.portfolio.ticker_day import TickerDayState, portfolio_dates
 from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import Settings, backend_choice, read_settings
 from trading_graph.service.termination import cancelled_by_sigterm

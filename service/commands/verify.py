@@ -24,7 +24,6 @@ from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part
 from trading_graph.otel.verdict import Gate, Verdict, judge, with_target
 from trading_graph.otel.visible import visible_line
-from trading_graph.service.dependency_file import read_dependencies
 from trading_graph.service.exit_codes import ExitCode
 from trading_graph.service.portfolio.attributes import PORTFOLIO_ID
 from trading_graph.service.portfolio.linked_runs import show_linked_runs
@@ -33,6 +32,7 @@ from trading_graph.service.trace_source import (
     find_trace,
     find_traces,
     head_of,
+    read_dependencies,
     runs_folder,
 )
 from trading_graph.service.watching import PollBackoff, SettledTrace, TraceWatch

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.errors import BadListError
 from trading_graph.service.langsmith import LangSmithMode
-from trading_graph.service.portfolio.dates import portfolio_dates
 from trading_graph.service.portfolio.folder import PortfolioFolder, choose_order
 from trading_graph.service.portfolio.forecast import forecast
 from trading_graph.service.portfolio.order import Limits, PortfolioOrder
 from trading_graph.service.portfolio.status_text import forecast_lines
 from trading_graph.service.portfolio.symbol_list import parse_symbols
+from trading_graph.service.portfolio.ticker_day import portfolio_dates
 from trading_graph.service.run.request import RunRequest, default_date
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.errors import BadDateError, BadRequestError

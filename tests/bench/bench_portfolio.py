@@ -68,13 +68,12 @@ def starved_s() -> float:
 async def work(folder: Path, url: str, latency_s: float, runs: int, at_once: int) -> dict[str, Any]:
     """The wall and CPU time of portfolios in this process: a few runs alone, and many at once."""
     from trading_graph.service.langsmith import LangSmithMode
-    from trading_graph.service.portfolio.dates import portfolio_dates
     from trading_graph.service.portfolio.local import LocalEngine
     from trading_graph.service.portfolio.order import Limits, PortfolioOrder
     from trading_graph.service.portfolio.progress import TickerDayProgress
     from trading_graph.service.portfolio.run_tally import RunTally
     from trading_graph.service.portfolio.symbol_list import read_symbols
-    from trading_graph.service.portfolio.ticker_day import TickerDay
+    from trading_graph.service.portfolio.ticker_day import TickerDay, portfolio_dates
     from trading_graph.service.run.engine import Engine, open_engine
     from trading_graph.service.run.request import RunRequest
     from trading_graph.service.settings import Settings, backend_choice

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("otel", "toolkit", "graph", "service")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_LINES = 500
-MAX_SERVICE_ROOT = 18
+MAX_SERVICE_ROOT = 17
 MAX_LAZY_IMPORTS = 16
 
 # Built from parts, so that this file passes its own test.

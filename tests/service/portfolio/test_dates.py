@@ -2,7 +2,7 @@
 
 import pytest
 
-from trading_graph.service.portfolio.dates import portfolio_dates
+from trading_graph.service.portfolio.ticker_day import portfolio_dates
 from trading_graph.toolkit.errors import BadDateError
 
 DEFAULT = "2025-11-14"
