@@ -62,14 +62,14 @@ from trading_graph.graph.languages import Language
 from trading_graph.graph.options import DEBATERS, RISK_ANALYSTS, Debate, Limit, Options, Order
 from trading_graph.graph.past_decisions import LoggedDecision, earlier
 from trading_graph.graph.state import Report, State, Statement, Usage
-from trading_graph.graph.undecided import completed
+from trading_graph.graph.undecided import complete_state
 from trading_graph.otel import spans
 from trading_graph.otel.spans import RunSpan, SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.cache_use import count_cache_use
 from trading_graph.toolkit.chart_bars import ChartBars
-from trading_graph.toolkit.source_use import listed
+from trading_graph.toolkit.source_use import list_uses
 
 Graph = CompiledStateGraph[State, RunContext, State, State]
 Builder = StateGraph[State, RunContext, State, State]
@@ -252,7 +252,7 @@ async def analyse(
                 RunContext(options, backends.models, backends.toolkit, at_end, spending, past),
                 durable=durable,
             )
-    state = completed(state)
+    state = complete_state(state)
     decision = _decision(options, backends, run, state, past)
     if decision.degraded:
         gaps = [report.agent for report in state["reports"] if report.is_gap]
@@ -296,7 +296,7 @@ async def _state(
     return cast(State, state)
 
 
-async def brought(options: Options, checkpoints: Checkpoints, run_id: str) -> State:
+async def state_so_far(options: Options, checkpoints: Checkpoints, run_id: str) -> State:
     """What the agents of a run have brought so far, also in a step that was not finished."""
     graph = build_graph(options).copy({"checkpointer": checkpoints})
     config: RunnableConfig = {"configurable": {"thread_id": str(uuid.UUID(run_id))}}
@@ -354,7 +354,7 @@ def _decision(
             *state.get("gaps", []),
             *_language_note(options.language, choice),
         ],
-        sources=listed(state.get("sources", [])),
+        sources=list_uses(state.get("sources", [])),
         budget_reached=Limit(limit) if limit else None,
         language=options.language.tag if options.language and choice.model else "",
         model=choice.model_label,
@@ -365,7 +365,7 @@ def _decision(
 
 def _no_short_sale(decision: FinalDecision, options: Options) -> list[str]:
     """What a SELL means where nobody said what is held; with holdings the order says it."""
-    if decision.action is not Action.SELL or options.holdings.told:
+    if decision.action is not Action.SELL or options.holdings.is_stated:
         return []
     return [
         f"SELL means not to hold {options.symbol}, and to sell it where it is held; it is never a "

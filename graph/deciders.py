@@ -77,7 +77,7 @@ async def trader(state: State, runtime: Runtime[RunContext]) -> State:
             with collect_uses() as uses:
                 levels = await context.toolkit.price_levels(options.symbol, options.as_of)
                 update["levels"], update["sources"] = levels, uses
-                if options.holdings.told:
+                if options.holdings.is_stated:
                     valuation = await value_holdings(context.toolkit, options, levels)
                     update["valuation"] = valuation
                     update["warnings"] = [

@@ -96,7 +96,7 @@ def gaps_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighing:
     """A decision after what its reports stand on was weighed; `reason` says why it is no BUY."""
 
     decision: FinalDecision
@@ -107,7 +107,7 @@ class Weighed:
 
 def weigh(
     decision: FinalDecision, decided_by: DecidedBy, reports: Sequence[Report], currency: str
-) -> Weighed:
+) -> Weighing:
     """Lower the confidence by the share of reports without data; no BUY on prices alone."""
     could = [report for report in reports if report.evidence is not Evidence.NOT_APPLICABLE]
     with_data = [report for report in could if report.has_data]
@@ -123,14 +123,14 @@ def weigh(
             f"it is not handed out: {decision.terms(currency)}, confidence "
             f"{decision.confidence:.2f}."
         )
-        return Weighed(no_buy(decision, reason), DecidedBy.RULE, basis, reason)
+        return Weighing(no_buy(decision, reason), DecidedBy.RULE, basis, reason)
     if len(with_data) < len(could):
         decision = decision.model_copy(update={"confidence": basis.confidence})
-    return Weighed(decision, decided_by, basis)
+    return Weighing(decision, decided_by, basis)
 
 
 def notes_of(
-    symbol: str, reports: Sequence[Report], substitutes: Sequence[str], weighed: Weighed
+    symbol: str, reports: Sequence[Report], substitutes: Sequence[str], weighed: Weighing
 ) -> list[str]:
     """What a reader must know of the reports and the decision, and nothing is wrong with."""
     notes = [] if weighed.reason is None else [weighed.reason]

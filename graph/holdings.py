@@ -106,7 +106,7 @@ class Holdings:
         return cls(listed, cash)
 
     @property
-    def told(self) -> bool:
+    def is_stated(self) -> bool:
         """Whether anybody said what is held, or which cash there is."""
         return bool(self.positions) or self.cash is not None
 

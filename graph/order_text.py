@@ -97,7 +97,7 @@ def _too_small(order: TradeOrder, account: Account, share_pct: float | None) -> 
         return f"What would be traded is {least}."
     amount = amount_text(order.portfolio_value * share_pct / 100, order.currency)
     whole = amount_text(order.portfolio_value, order.currency)
-    missing = "; beyond what is held that is " if account.held else ", "
+    missing = "; beyond what is held that is " if account.quantity else ", "
     return f"{share_pct:g} % of {whole} is {amount}{missing}{least}."
 
 

@@ -195,7 +195,7 @@ def holding_blocks(account: Account | None) -> list[str]:
         return []
     holding, currency = account.holding, account.quote.currency
     content = {
-        "quantity": account.held,
+        "quantity": account.quantity,
         "price_paid": holding.price if holding else None,
         "price_paid_currency": (holding.currency or currency or None) if holding else None,
         "gain_pct": _rounded(account.gain_pct),

@@ -46,7 +46,7 @@ class Account:
     valuation: Valuation
 
     @property
-    def held(self) -> float:
+    def quantity(self) -> float:
         """The quantity that is held."""
         return self.holding.quantity if self.holding else 0.0
 
@@ -62,7 +62,7 @@ class Account:
         """What the holding is worth; None for contracts."""
         if self.quote.instrument in CONTRACTS:
             return None
-        return float(exact(self.held) * exact(self.quote.price))
+        return float(exact(self.quantity) * exact(self.quote.price))
 
     @property
     def share_pct(self) -> float | None:
@@ -76,7 +76,7 @@ class Account:
         if self.value is None or self.holding is None or not self._is_paid_in_quote:
             return None
         paid = exact(self.holding.price)
-        return float(exact(self.held) * (exact(self.quote.price) - paid))
+        return float(exact(self.quantity) * (exact(self.quote.price) - paid))
 
     @property
     def gain_pct(self) -> float | None:
@@ -133,7 +133,7 @@ def buy(account: Account, share_pct: float, cap_pct: float | None = None) -> Tra
     The share is that of the whole position, what is held included. `cap_pct` is the most that a
     position may have.
     """
-    action = OrderAction.BUY_MORE if account.held else OrderAction.BUY
+    action = OrderAction.BUY_MORE if account.quantity else OrderAction.BUY
     whole, cash = account.valuation.value, account.spendable
     unsaid = _unsaid(account)
     if unsaid or whole is None or cash is None:
@@ -143,8 +143,8 @@ def buy(account: Account, share_pct: float, cap_pct: float | None = None) -> Tra
     if cap_pct is not None and cap_pct < share_pct:
         share_pct = cap_pct
         limits.append(SizeLimit.CAP)
-    room = exact(whole) * exact(share_pct) / 100 - exact(account.held) * price
-    if room <= 0 and account.held:
+    room = exact(whole) * exact(share_pct) / 100 - exact(account.quantity) * price
+    if room <= 0 and account.quantity:
         return _order(account, OrderAction.KEEP, Fraction(0), [*limits, SizeLimit.HELD])
     quantity = _whole(room / price, account)
     affordable = _whole(exact(cash) / price, account)
@@ -152,14 +152,14 @@ def buy(account: Account, share_pct: float, cap_pct: float | None = None) -> Tra
         quantity = affordable
         limits.append(SizeLimit.CASH)
     if not quantity:
-        action = OrderAction.KEEP if account.held else OrderAction.STAY_OUT
+        action = OrderAction.KEEP if account.quantity else OrderAction.STAY_OUT
         limits.append(SizeLimit.TOO_SMALL)
     return _order(account, action, quantity, limits)
 
 
 def sell(account: Account, part_pct: float | None = None) -> TradeOrder:
     """The order that sells a part of the holding, or all of it; without a holding it sells none."""
-    held = exact(account.held)
+    held = exact(account.quantity)
     if not held:
         return keep(account)
     if part_pct is None or part_pct >= 100:
@@ -172,7 +172,7 @@ def sell(account: Account, part_pct: float | None = None) -> TradeOrder:
 
 def keep(account: Account) -> TradeOrder:
     """The order that changes nothing."""
-    action = OrderAction.KEEP if account.held else OrderAction.STAY_OUT
+    action = OrderAction.KEEP if account.quantity else OrderAction.STAY_OUT
     return _order(account, action, Fraction(0), [])
 
 
@@ -193,7 +193,7 @@ def _order(
     account: Account, action: OrderAction, quantity: Fraction | None, limits: Sequence[SizeLimit]
 ) -> TradeOrder:
     sign = -1 if action in (OrderAction.SELL_PART, OrderAction.SELL_ALL) else 1
-    before, price = exact(account.held), exact(account.quote.price)
+    before, price = exact(account.quantity), exact(account.quote.price)
     after = value = cash_after = None
     cash = account.spendable
     if quantity is not None:
@@ -206,7 +206,7 @@ def _order(
         action=action,
         price=account.quote.price,
         currency=account.quote.currency,
-        quantity_before=account.held,
+        quantity_before=account.quantity,
         quantity=None if quantity is None else float(quantity),
         quantity_after=after,
         value=value,

@@ -72,7 +72,7 @@ def quote_proposal(
     )
 
 
-def completed(state: State) -> State:
+def complete_state(state: State) -> State:
     """The state with a rule in the place of each deciding agent that was not asked any more."""
     undecided = state.get("undecided", [])
     if not undecided:

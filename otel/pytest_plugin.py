@@ -45,7 +45,7 @@ def pytest_runtest_makereport(
 
     What could not be judged goes with it, so that it also comes from the processes of xdist.
     """
-    item.user_properties += [(_NOT_APPLICABLE, sentence) for sentence in unjudged.taken()]
+    item.user_properties += [(_NOT_APPLICABLE, sentence) for sentence in unjudged.take()]
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report

@@ -11,7 +11,7 @@ def note(sentence: str) -> None:
     _sentences.append(sentence)
 
 
-def taken() -> list[str]:
+def take() -> list[str]:
     """The sentences since the last call."""
     sentences = _sentences.copy()
     _sentences.clear()

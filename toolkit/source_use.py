@@ -83,7 +83,7 @@ def note_use(answer: SourceAnswer) -> None:
         uses.append(_use(answer))
 
 
-def listed(uses: Iterable[SourceUse]) -> list[SourceUse]:
+def list_uses(uses: Iterable[SourceUse]) -> list[SourceUse]:
     """The uses as a reader wants them: by kind and subject, each answer of a source once."""
     first: dict[tuple[DataKind, str, str], SourceUse] = {}
     for use in uses:

@@ -12,7 +12,7 @@ from trading_graph.graph.chat.rate_limits import (
     LongWait,
     ModelRate,
     RateLimits,
-    Sent,
+    SentRequest,
     TimeLeft,
     Turn,
     limits_of,
@@ -23,7 +23,7 @@ from trading_graph.toolkit.house import LOOK_S, HouseLimit, HouseLimits, Place
 
 
 @dataclass(slots=True)
-class _Booked(Sent):
+class _Booked(SentRequest):
     place: Place = field(kw_only=True)
 
 
@@ -67,7 +67,7 @@ class HouseRate(ModelRate):
                 raise
         return Turn(self, _Booked(self._now(), tokens, place=place), waits)
 
-    def settle(self, sent: Sent, tokens: int) -> int:
+    def settle(self, sent: SentRequest, tokens: int) -> int:
         """Book what a request really took; returns what exceeds the expectation."""
         assert isinstance(sent, _Booked)
         more = tokens - sent.tokens

@@ -81,7 +81,7 @@ def in_words(seconds: float) -> str:
 
 
 @dataclass(slots=True)
-class Sent:
+class SentRequest:
     """What is booked at a time: one request, or none where tokens are added later."""
 
     at: float
@@ -93,7 +93,7 @@ class Bookings:
     """What is booked, in order of time, and when one more request fits in behind it."""
 
     def __init__(
-        self, limits: RateLimits, sent: Collection[Sent], window_s: float = WINDOW_S
+        self, limits: RateLimits, sent: Collection[SentRequest], window_s: float = WINDOW_S
     ) -> None:
         self._limits = limits
         self._window_s = window_s
@@ -102,7 +102,7 @@ class Bookings:
         self._requests = [0, *accumulate([each.requests for each in sent])]
         self._tokens = [0, *accumulate([each.tokens for each in sent])]
 
-    def add(self, sent: Sent) -> None:
+    def add(self, sent: SentRequest) -> None:
         """Book something at the end."""
         self._times.append(sent.at)
         self._requests.append(self._requests[-1] + sent.requests)
@@ -159,7 +159,7 @@ class ModelRate:
         self.model = model
         self._now = now
         self._lock = Lock()
-        self._sent: deque[Sent] = deque()
+        self._sent: deque[SentRequest] = deque()
         self._queue: deque[_Ticket] = deque()
         self._pause_end = -math.inf
 
@@ -188,12 +188,12 @@ class ModelRate:
             ticket = _Ticket(tokens)
             self._queue.append(ticket)
         try:
-            if isinstance(found := self._try(ticket), Sent):
+            if isinstance(found := self._try(ticket), SentRequest):
                 return Turn(self, found)
             announce(found.seconds)
             waits: dict[Bound, float] = defaultdict(float)
             with waiting(Wait.RATE_LIMIT):
-                while not isinstance(found, Sent):
+                while not isinstance(found, SentRequest):
                     budget = left()
                     if found.seconds >= budget.seconds:
                         raise LongWait(self._source, found.seconds, budget)
@@ -218,7 +218,7 @@ class ModelRate:
         limit = f"within {' and '.join(limits)}, as the settings say," if limits else ""
         return " ".join(part for part in ("may be asked again", limit) if part)
 
-    def _try(self, ticket: _Ticket) -> "Sent | _Delay":
+    def _try(self, ticket: _Ticket) -> "SentRequest | _Delay":
         """Send the ticket's request, or say how long it has to wait at least."""
         with self._lock:
             now = self._now()
@@ -226,7 +226,7 @@ class ModelRate:
             if at > now:
                 return _Delay(at - now, bound)
             self._queue.remove(ticket)
-            self._sent.append(sent := Sent(now, ticket.tokens))
+            self._sent.append(sent := SentRequest(now, ticket.tokens))
             while self._sent[0].at < now - WINDOW_S:
                 self._sent.popleft()
         self._wake_first()
@@ -244,7 +244,7 @@ class ModelRate:
                 at, bound = earliest, limit
             if each is ticket:
                 break
-            bookings.add(Sent(at, each.tokens))
+            bookings.add(SentRequest(at, each.tokens))
         return at, bound
 
     def _leave(self, ticket: _Ticket) -> None:
@@ -254,7 +254,7 @@ class ModelRate:
             self._queue.remove(ticket)
         self._wake_first()
 
-    def settle(self, sent: Sent, tokens: int) -> int:
+    def settle(self, sent: SentRequest, tokens: int) -> int:
         """Book what a request really took; what exceeds the expectation counts from now on.
 
         Returns that excess.
@@ -264,7 +264,7 @@ class ModelRate:
             if more <= 0:
                 sent.tokens = tokens
             elif self.limits.tokens is not None:
-                self._sent.append(Sent(self._now(), more, requests=0))
+                self._sent.append(SentRequest(self._now(), more, requests=0))
         self._wake_first()
         return max(more, 0)
 
@@ -289,7 +289,7 @@ class Turn:
     __slots__ = ("_given_ns", "_more", "_rate", "_sent", "waits")
 
     def __init__(
-        self, rate: ModelRate, sent: Sent | None, waits: Mapping[Bound, float] | None = None
+        self, rate: ModelRate, sent: SentRequest | None, waits: Mapping[Bound, float] | None = None
     ) -> None:
         self.waits = waits or {}
         self._rate = rate

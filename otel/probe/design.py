@@ -51,26 +51,26 @@ class Design:
     findings: Findings
 
     @property
-    def found(self) -> Estimate:
+    def estimate(self) -> Estimate:
         """What each moment waits for."""
         return self.findings.estimate
 
     @cached_property
     def hold_s(self) -> float:
         """The least time for which a span is held."""
-        tolerance, wall = self.found.tolerance_s, float(np.median(self._runs.wall_s))
+        tolerance, wall = self.estimate.tolerance_s, float(np.median(self._runs.wall_s))
         return max(4 * tolerance, min(HOLD_TOLERANCES * tolerance, MOST_HOLD_SHARE * wall))
 
     @property
     def _runs(self) -> Runs:
-        return self.found.runs
+        return self.estimate.runs
 
     @cached_property
     def _open(self) -> list[tuple[int, int]]:
         """What is not settled: an earlier span, and the number of the moment."""
         return [
             (before, number)
-            for number, reason in enumerate(self.found.reasons)
+            for number, reason in enumerate(self.estimate.reasons)
             for before in _unsettled(reason)
         ]
 
@@ -122,7 +122,7 @@ class Design:
         pairs = list(self._always_before())
         if not pairs:
             return int(salts[0])
-        apart = self.found.tolerance_s
+        apart = self.estimate.tolerance_s
 
         def score(salt: int) -> int:
             plan = Plan("", 0, {}, tasks_s, salt)
@@ -134,12 +134,12 @@ class Design:
     def _always_before(self) -> Iterator[tuple[str, str]]:
         """The paths of tasks made at one moment of which one always ended before the other."""
         paths = self._runs.activities[0]
-        for reason in self.found.reasons:
+        for reason in self.estimate.reasons:
             if reason.moment.kind is not MomentKind.BIRTH:
                 continue
             together = reason.moment.spans
             for span in together:
-                for work in self.found.of_span[span]:
+                for work in self.estimate.of_span[span]:
                     for before in work.moment.earlier.intersection(together):
                         if paths[before] != paths[span]:
                             yield paths[before], paths[span]
@@ -149,7 +149,7 @@ class Design:
         runs, least = self._runs, self.hold_s
         slack: dict[int, list[float]] = {}
         for before, number in self._open:
-            late = float(self.found.reasons[number].moment.at[0] - runs.end[0, before])
+            late = float(self.estimate.reasons[number].moment.at[0] - runs.end[0, before])
             slack.setdefault(before, []).append(max(late, 0.0))
         holds = np.zeros((DRAWN, len(runs)))
         share = rng.uniform(0.02, 0.8, DRAWN)
@@ -162,8 +162,8 @@ class Design:
 
     def _scores(self, played: Played) -> "NDArray[np.float64]":
         """How much of what is open each plan settles."""
-        scores, apart = np.zeros(DRAWN), 2 * self.found.tolerance_s
-        for number, reason in enumerate(self.found.reasons):
+        scores, apart = np.zeros(DRAWN), 2 * self.estimate.tolerance_s
+        for number, reason in enumerate(self.estimate.reasons):
             unsettled = _unsettled(reason)
             if not unsettled:
                 continue
@@ -172,7 +172,7 @@ class Design:
             latest = ends.max(axis=1)
             for before in unsettled:
                 end = played.end[:, before]
-                implied = self.found.implied[before]
+                implied = self.estimate.implied[before]
                 rivals = [
                     at for at, each in enumerate(others) if each != before and each not in implied
                 ]

@@ -121,7 +121,7 @@ def estimate(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()
         for span in each.spans:
             earlier[span] |= each.earlier
     shown = [_Evidence(runs, each, earlier, tolerance) for each in everything]
-    reasons = [Reason(each.moment, tuple(each.shown()), (), each.gap_s) for each in shown]
+    reasons = [Reason(each.moment, tuple(each.dependencies()), (), each.gap_s) for each in shown]
     closure = _closure(runs, reasons)
     return Estimate(
         runs,
@@ -181,7 +181,7 @@ class _Evidence:
             self._slack = moment.since(runs.end[:, self._candidates])
             self.gap_s = float(self._slack.min())
 
-    def shown(self) -> list[Dependency]:
+    def dependencies(self) -> list[Dependency]:
         """The spans with which this moment moved."""
         if not self._candidates:
             return []

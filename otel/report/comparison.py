@@ -24,7 +24,7 @@ from trading_graph.otel.report.documents.comparison import comparison_document
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import exact
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
-from trading_graph.otel.report.terminal import shown
+from trading_graph.otel.report.terminal import safe_drawing
 from trading_graph.otel.visible import visible
 
 _SHOWN = 10
@@ -40,7 +40,7 @@ class ComparisonText:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
 
-    @shown
+    @safe_drawing
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it."""
         comparison = self._comparison

@@ -17,7 +17,7 @@ from trading_graph.otel.report.documents.diagnosis import diagnosis_document, he
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import between, brief, faster, share
 from trading_graph.otel.report.tables import Table, shorten, terminal_table
-from trading_graph.otel.report.terminal import shown
+from trading_graph.otel.report.terminal import safe_drawing
 from trading_graph.otel.report.time_use import time_of_largest
 
 SHOWN = 12
@@ -93,7 +93,7 @@ class DiagnosisText:
     def __init__(self, diagnosis: Diagnosis) -> None:
         self._diagnosis = diagnosis
 
-    @shown
+    @safe_drawing
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the parts one below the other."""
         diagnosis = self._diagnosis
@@ -138,7 +138,7 @@ class FindingsText:
         self._findings = diagnosis.findings
         self._most = most
 
-    @shown
+    @safe_drawing
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw them one below the other."""
         for number, finding in enumerate(self._findings[: self._most], 1):

@@ -17,7 +17,7 @@ _Report = TypeVar("_Report")
 _Draw = Callable[[_Report, Console, ConsoleOptions], RenderResult]
 
 
-def shown(draw: "_Draw[_Report]") -> "_Draw[_Report]":
+def safe_drawing(draw: "_Draw[_Report]") -> "_Draw[_Report]":
     """Decorate `__rich_console__`, so that what traces say is shown and never obeyed."""
 
     @functools.wraps(draw)

@@ -14,7 +14,7 @@ from trading_graph.otel.report.documents.verdict import CheckJson, verdict_docum
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.limits import limit_lines, limits_table
 from trading_graph.otel.report.tables import OUTSIDE, Table, plain
-from trading_graph.otel.report.terminal import bars, shown
+from trading_graph.otel.report.terminal import bars, safe_drawing
 from trading_graph.otel.trace import Profile, table_of
 from trading_graph.otel.verdict import (
     CheckResult,
@@ -111,7 +111,7 @@ class VerdictText:
         self._verdict = verdict
         self._measures = verdict.measures
 
-    @shown
+    @safe_drawing
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the checklist, or what is missing."""
         verdict = self._verdict

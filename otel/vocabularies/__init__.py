@@ -53,7 +53,6 @@ from trading_graph.otel.vocabularies.vocabulary import Figure, Reader, Role, Rol
 
 __all__ = [
     "Answer",
-    "Asked",
     "Attributes",
     "Figure",
     "GraphTask",
@@ -61,11 +60,11 @@ __all__ = [
     "Reader",
     "Role",
     "ToolCall",
+    "ToolRequests",
     "Usage",
     "agent_name",
     "answer",
     "arguments",
-    "asked",
     "call_id",
     "finite",
     "graph_task",
@@ -78,6 +77,7 @@ __all__ = [
     "session",
     "tokens",
     "tool_call",
+    "tool_requests",
     "usage",
     "witness",
 ]
@@ -94,7 +94,7 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments: str | None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ToolRequests(msgspec.Struct, frozen=True):
     """The tool calls that an LLM's answer asks for: their ids where it gives them, their number.
 
     The number is None where the answer's content is not recorded.
@@ -250,14 +250,14 @@ call_id = Reader(_call_id, {*_CALL_IDS, openllmetry.INPUT, openinference.OUTPUT}
 
 
 def _answer(attributes: Attributes) -> Answer:
-    found = asked(attributes)
+    found = tool_requests(attributes)
     is_given = found.count is not None or any(
         _says(attributes[key]) for key in _ANSWER_SIGNS.intersection(attributes)
     )
     return Answer(found.ids, found.count, is_given)
 
 
-def _asked(attributes: Attributes) -> Asked:
+def _tool_requests(attributes: Attributes) -> ToolRequests:
     calls = Calls()
     is_read = openinference.MESSAGES.read_calls(
         attributes, calls
@@ -266,7 +266,7 @@ def _asked(attributes: Attributes) -> Asked:
         if key in attributes:
             is_read |= read_calls(attributes[key], calls)
     is_read |= read_calls(logfire.answer_of(attributes), calls)
-    return Asked(calls.ids, calls.count if is_read else None)
+    return ToolRequests(calls.ids, calls.count if is_read else None)
 
 
 _ANSWER_CONTENT = frozenset(
@@ -274,7 +274,7 @@ _ANSWER_CONTENT = frozenset(
 )
 
 
-asked = Reader(_asked, _ANSWER_CONTENT, Asked((), None))
+tool_requests = Reader(_tool_requests, _ANSWER_CONTENT, ToolRequests((), None))
 """The tool calls that an LLM's answer asks for."""
 
 answer = Reader(_answer, _ANSWER_CONTENT | _ANSWER_SIGNS, Answer((), None, False))

@@ -101,19 +101,19 @@ class ThreadTime(NamedTuple):
     """The CPU time of all threads."""
     account: bytes
 
-    def since(self, before: "ThreadTime") -> "Given":
+    def since(self, before: "ThreadTime") -> "CpuUse":
         """What was given between another time and this one."""
         running = self.running - before.running
         others = self.process - before.process - running
         if self.account == before.account:
-            return Given(running, 0, 0, others)
+            return CpuUse(running, 0, 0, others)
         was, now = reading_of(before.account), reading_of(self.account)
         if was is None or now is None:
-            return Given(running, 0, 0, others)
-        return Given(running, now.queue_ns - was.queue_ns, now.runs - was.runs, others)
+            return CpuUse(running, 0, 0, others)
+        return CpuUse(running, now.queue_ns - was.queue_ns, now.runs - was.runs, others)
 
 
-class Given(NamedTuple):
+class CpuUse(NamedTuple):
     """What a thread was given in some time; in nanoseconds."""
 
     running: int

@@ -38,7 +38,7 @@ class WatchedLoop(Protocol):
         """When its turn began, on the wall clock; None while it waits for events."""
 
 
-class Seen(NamedTuple):
+class LoopState(NamedTuple):
     """What is known of a loop: replaced in one step, so that any thread may read it."""
 
     ended: tuple[Block, ...] = ()
@@ -57,7 +57,7 @@ class Track:
     ) -> None:
         self.watched: WatchedLoop | None = watched
         self.run_queue = RunQueue(watched.native_id)
-        self.seen = Seen()
+        self.state = LoopState()
         self._loop_id = watched.loop_id
         self._native_id = watched.native_id
         self._threshold_ns = threshold_ns
@@ -76,30 +76,30 @@ class Track:
 
     def note(self, mark: Mark, since: int | None, place: Place | None) -> None:
         """Note what a poll saw."""
-        ended, turn = self.seen
+        ended, turn = self.state
         if turn is not None and turn.start_ns != since:
             self._close(turn, _end_of(turn, since, mark.time_ns), mark)
-            ended, turn = self.seen
+            ended, turn = self.state
         if since is not None and place is not None:
             if turn is None:
                 turn = Turn(since, self._last or mark)
             turn.add(mark, place)
-            self.seen = Seen(ended, turn)
+            self.state = LoopState(ended, turn)
         self._last = mark
 
     def end(self, mark: Mark) -> None:
         """Note that the loop has ended."""
-        if turn := self.seen.turn:
+        if turn := self.state.turn:
             self._close(turn, _end_of(turn, None, mark.time_ns), mark)
         self.watched = None
         self.run_queue.close()
 
     def _close(self, turn: Turn, end_ns: int, after: Mark) -> None:
-        ended = self.seen.ended
+        ended = self.state.ended
         if end_ns - turn.start_ns >= self._threshold_ns:
             found = self._blocks(turn, end_ns, after)
             ended = (*ended, *found)[-MAX_BLOCKS:]
-        self.seen = Seen(ended)
+        self.state = LoopState(ended)
 
     def going(self, turn: Turn) -> Sequence[Block]:
         """The blocks of a turn that was not over at the last poll."""

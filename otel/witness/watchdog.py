@@ -109,7 +109,7 @@ class Watchdog:
         return (after - before) / max(last - first, 1)
 
     def _between(self, track: Track, start_ns: int, end_ns: int) -> Sequence[Block]:
-        ended, turn = track.seen
+        ended, turn = track.state
         going: Sequence[Block] = ()
         if turn is not None and end_ns - turn.start_ns >= self._threshold_ns:
             going = track.going(turn)
@@ -198,7 +198,7 @@ class Watchdog:
         for loop_id in loop_ids:
             track = self._tracks[loop_id]
             track.end(Mark(now, process_ns, self._late_ns, track.run_queue.read()))
-            if track.seen.ended:
+            if track.state.ended:
                 self._ended.append(loop_id)
             else:
                 del self._tracks[loop_id]

@@ -140,7 +140,7 @@ def _model(settings: Settings) -> Iterator[SetupFinding]:
     try:
         socket.create_connection((host, port), timeout=_TIMEOUT_S).close()
         yield _ok("model", f"{choice.model_label} at {host}; it costs money")
-        yield from doctor_model.known(choice.model)
+        yield from doctor_model.profile_findings(choice.model)
     except OSError:
         advice = "check OPENAI_BASE_URL and the network, or run with --offline"
         yield _red("model", f"{choice.model_label}: nobody answers at {host}", advice)

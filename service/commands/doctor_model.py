@@ -54,7 +54,7 @@ def names(service: ModelService) -> list[str]:
     return list(dict.fromkeys((service.quick, service.deep)))
 
 
-def known(service: ModelService) -> Iterator[SetupFinding]:
+def profile_findings(service: ModelService) -> Iterator[SetupFinding]:
     """What is known of the models without asking them."""
     for name in names(service):
         profile = profile_for(service.base_url, name)

@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.trace import Link
 
-from trading_graph.graph.analysis import Analysis, analyse, brought, record_run
+from trading_graph.graph.analysis import Analysis, analyse, record_run, state_so_far
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.backends import Backends, open_backends
 from trading_graph.graph.budget import Spending
@@ -205,7 +205,7 @@ class Engine:
     ) -> tuple[Analysis, RunFolder]:
         options = order.request.options(default_date(order.data))
         # What somebody holds is nobody's business, unless all content is recorded on purpose.
-        private = options.holdings.told and not content_is_captured()
+        private = options.holdings.is_stated and not content_is_captured()
         trace_file: TraceFile | None = None
         ends: NodeEnds | None = None
         run: RunSpan | None = None
@@ -325,7 +325,7 @@ class Engine:
             folder.write_report(self.redactor.text(text))
 
         try:
-            await asyncio.to_thread(write, await brought(options, checkpoints, run_id))
+            await asyncio.to_thread(write, await state_so_far(options, checkpoints, run_id))
         except (OSError, sqlite3.Error) as problem:  # The disk may be why the run failed.
             LOG.warning("The report of the failed run %s cannot be written: %s", run_id, problem)
 

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from time import monotonic
 
-from trading_graph.graph.chat.rate_limits import Bookings, RateLimits, Sent
+from trading_graph.graph.chat.rate_limits import Bookings, RateLimits, SentRequest
 from trading_graph.service.shared.database import HouseAwayError, HouseDatabase
 from trading_graph.service.shared.postgresql import SCHEMA
 from trading_graph.toolkit.house import Hold, Place
@@ -33,13 +33,13 @@ class Share:
     def __init__(self, limits: RateLimits, window_s: float) -> None:
         self._limits = limits
         self._window_s = window_s
-        self._sent: deque[Sent] = deque()
+        self._sent: deque[SentRequest] = deque()
         self._counts_s = window_s
         self._pause_end = 0.0
 
     def add(self, now: float, tokens: int, requests: int = 1) -> None:
         """Count something as sent."""
-        self._sent.append(Sent(now, tokens, requests))
+        self._sent.append(SentRequest(now, tokens, requests))
         self._forget(now)
 
     def pause(self, end: float) -> None:

@@ -313,7 +313,7 @@ def test_holdings_that_cannot_be_are_one_sentence(
 
 
 def test_what_is_told_and_what_is_not() -> None:
-    assert not Holdings().told
-    assert Holdings.of([], Cash(0)).told
+    assert not Holdings().is_stated
+    assert Holdings.of([], Cash(0)).is_stated
     assert Holdings.of([Holding("nvda", 1, 1)]).of_symbol("NVDA") == Holding("NVDA", 1, 1)
     assert value_portfolio(Holdings.of([], Cash(5, "USD")), {}, "USD") == Valuation(5.0)

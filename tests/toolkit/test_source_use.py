@@ -12,7 +12,7 @@ from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 from trading_graph.toolkit.pool import HttpPool
 from trading_graph.toolkit.records import News, SourceAnswer
-from trading_graph.toolkit.source_use import DataKind, collect_uses, listed, note_use
+from trading_graph.toolkit.source_use import DataKind, collect_uses, list_uses, note_use
 from trading_graph.toolkit.tools import TOOLS
 
 DAY = AsOf.parse("2025-11-14")
@@ -75,7 +75,7 @@ async def test_a_list_of_sources_names_each_once_and_by_kind(toolkit: AsyncToolk
         await use(toolkit, "get_prices")
         await use(toolkit, "get_indicators")
     assert len(uses) > 4
-    assert [(each.data, each.subject) for each in listed(uses)] == [
+    assert [(each.data, each.subject) for each in list_uses(uses)] == [
         (DataKind.PRICES, "NVDA"),
         (DataKind.PRICES, "^GSPC"),
         (DataKind.INCOME, "NVDA"),

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from trading_graph.otel.trace.structure.stages import Stage, Visit, sources
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, agent_name, asked, call_id
+from trading_graph.otel.vocabularies import Role, agent_name, call_id, tool_requests
 
 
 def branch_labels(trace: SpanTable, stages: Sequence[Stage]) -> Mapping[str, int]:
@@ -96,7 +96,7 @@ def _ids_of_answers(trace: SpanTable, visit: Visit) -> frozenset[str]:
         call
         for row in _below(trace, visit)
         if trace.roles[row] is Role.LLM
-        for call in trace.read(asked, row).ids
+        for call in trace.read(tool_requests, row).ids
     )
 
 

@@ -16,7 +16,7 @@ from trading_graph.otel.trace.evidence import Evidence
 from trading_graph.otel.trace.memo import once_per_trace
 from trading_graph.otel.trace.structure.calls import calls, nearest_above
 from trading_graph.otel.trace.table import SpanTable
-from trading_graph.otel.vocabularies import Role, asked, call_id
+from trading_graph.otel.vocabularies import Role, call_id, tool_requests
 
 BOOKKEEPING_SHARE = 0.01
 """A tool span shorter than this share of the longest in its turn is bookkeeping."""
@@ -106,7 +106,7 @@ def _last_caller(trace: SpanTable, run: int, tools: Sequence[int]) -> int | None
     if not before:
         return None
     last = max(before, key=lambda row: trace.intervals[row][1])
-    wanted = trace.read(asked, last)
+    wanted = trace.read(tool_requests, last)
     return last if (len(wanted.ids) or wanted.count) == len(tools) else None
 
 
@@ -132,7 +132,7 @@ def _evidence(
     if len(tools) < 2 or all(map(ids.get, tools)):
         return Evidence.DECLARED
     if caller is not None:
-        wanted = trace.read(asked, caller)
+        wanted = trace.read(tool_requests, caller)
         if len(tools) == (len(wanted.ids) or wanted.count):
             return Evidence.DECLARED
     return Evidence.INFERRED
@@ -178,10 +178,10 @@ def _callers(trace: SpanTable, run: int) -> dict[str, int]:
     """The LLM call that asked for each tool call, by the id that its recorded answer gives."""
     callers: dict[str, int] = {}
     llm = calls(trace, run).llm
-    if len(llm) > MANY and not any(trace.read(asked, row).ids for row in llm[:MANY]):
+    if len(llm) > MANY and not any(trace.read(tool_requests, row).ids for row in llm[:MANY]):
         return callers  # content is recorded of all calls or of none, and reading it takes long
     for row in llm:
-        for each in trace.read(asked, row).ids:
+        for each in trace.read(tool_requests, row).ids:
             callers.setdefault(each, row)
     return callers
 

@@ -46,7 +46,7 @@ def evaluate(
     if prices is None:
         return Evaluation(name, ranking, left_out=tuple(left_out))
     orders = None
-    if holdings is not None and holdings.told:
+    if holdings is not None and holdings.is_stated:
         orders = plan_orders(ranking, holdings, prices, rules.cap_pct)
     tested = back_test(results, prices, rules)
     return Evaluation(name, ranking, tested, orders, prices, tuple(left_out))

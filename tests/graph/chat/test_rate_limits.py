@@ -21,7 +21,7 @@ from trading_graph.graph.chat.rate_limits import (
     LongWait,
     ModelRate,
     RateLimits,
-    Sent,
+    SentRequest,
     TimeLeft,
     Turn,
     declared_limits,
@@ -334,7 +334,7 @@ BOOKED = st.lists(st.tuples(st.floats(0, 9), st.integers(0, 50), st.integers(0, 
 def test_a_request_fits_in_behind_the_last_that_leaves_no_room_for_it(
     booked: list[tuple[float, int, int]], requests: int | None, tokens: int | None, more: int
 ) -> None:
-    sent = [Sent(at, each, number) for at, each, number in booked]
+    sent = [SentRequest(at, each, number) for at, each, number in booked]
     expected = -math.inf
     for first in range(len(sent)):
         rest = sent[first:]
