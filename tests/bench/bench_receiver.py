@@ -2,10 +2,10 @@
 
 The service runs in a process of its own, and so does each judge; this process sends.
 
-    rate      spans into verdicts: CPU time of the service and its judges from the first request to
-              the last verdict, against one process that reads and judges the same files; the bar
-              is 0.6 of its spans a CPU second. Messages hold 512 spans, as exporters send by
-              default, and then one trace each
+    rate      spans into verdicts on one core: CPU time of the service and its judge from the first
+              request to the last verdict, against one process that reads and judges the same files;
+              the bar is 0.6 of its spans a CPU second. Messages hold 512 spans, as exporters send
+              by default, and then one trace each. One number of each span differs
     latency   from the answer to the last span of a trace to its verdict; the bar is 1 s
     overload  senders that never wait, for 20 s: what was taken, what was refused, resident memory
 """
@@ -16,8 +16,10 @@ import base64
 import collections
 import contextlib
 import os
+import random
 import re
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -46,10 +48,11 @@ SERVE = [sys.executable, "-c", "from trading_graph.service.cli import main; main
 
 
 @contextlib.contextmanager
-def service(folder: Path) -> Iterator[tuple[str, int]]:
-    """A service with its files in a folder; gives its address and process id."""
+def service(folder: Path, *, cores: int | None = None) -> Iterator[tuple[str, int]]:
+    """A service with its files in a folder, on so many cores; gives its address and process id."""
+    usable = sorted(os.sched_getaffinity(0))[:cores]
     process = subprocess.Popen(
-        [*SERVE, "--offline", "--port", "0"],
+        ["taskset", "-c", ",".join(map(str, usable)), *SERVE, "--offline", "--port", "0"],
         cwd=folder,
         env={**os.environ, "OTEL_TRACES_EXPORTER": "none", "PYTHONPATH": str(Path.cwd())},
         stdout=subprocess.PIPE,
@@ -75,7 +78,21 @@ def bodies(folder: Path, count: int) -> list[bytes]:
     whole = message.SerializeToString()
     trace_id = bytes.fromhex(TRACE_ID)
     assert whole.count(trace_id) >= SPANS
-    return [whole.replace(trace_id, number.to_bytes(16, "big")) for number in range(1, count + 1)]
+    ids = (number.to_bytes(16, "big") for number in range(1, count + 1))
+    return [_varied(whole.replace(trace_id, each)) for each in ids]
+
+
+_LAG = b"!" + struct.pack("<d", 1.2)
+"""The lag of the event loop in protobuf, which a program measures anew for each span."""
+_RANDOM = random.Random(1)
+
+
+def _varied(message: bytes) -> bytes:
+    """A message whose spans each measured another lag of the event loop."""
+    first, *rest = message.split(_LAG)
+    assert rest
+    lags = (b"!" + struct.pack("<d", _RANDOM.uniform(0.1, 2)) for _ in rest)
+    return first + b"".join(lag + part for lag, part in zip(lags, rest, strict=True))
 
 
 _ID = re.compile(r'"(traceId|spanId|parentSpanId)":\s*"([0-9a-f]+)"')
@@ -149,7 +166,7 @@ async def _rate(folder: Path, traces: int) -> None:
     """The same with so many traces in a message."""
     each = bodies(folder, TRACES + WARM)
     warm, pending = _joined(each[:WARM], traces), _joined(each[WARM:], traces)
-    with service(folder) as (url, pid):
+    with service(folder, cores=1) as (url, pid):
         async with aiohttp.ClientSession(url) as http:
             await begun(http)
             await send(http, warm)

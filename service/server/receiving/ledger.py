@@ -83,6 +83,8 @@ class Ledger:
         self._limits = limits
         self._splitter = Splitter(redactor)
         self._growing: dict[str, GrowingTrace] = {}
+        self._unread: set[str] = set()
+        """Traces of an earlier process that are not judged, and not taken up yet."""
         self._kept: OrderedDict[str, _KeptTrace] = OrderedDict()
         self._kept_bytes = 0
         self.waiting = 0
@@ -94,7 +96,9 @@ class Ledger:
         now = time.time()
         for trace_id, size, age in self._files.judged():
             self._note_kept(trace_id, size, now - age)
-        return self._files.unjudged()
+        unjudged = self._files.unjudged()
+        self._unread.update(unjudged)
+        return unjudged
 
     def judged(self) -> list[str]:
         """The ids of the traces that are judged, the oldest first."""
@@ -157,16 +161,19 @@ class Ledger:
         if trace is not None:
             return trace
         trace = self._growing[trace_id] = GrowingTrace(trace_id, time.monotonic())
-        if self._files.take_back(trace_id):
-            kept = self._kept.pop(trace_id, None)
-            self._kept_bytes -= kept.size if kept else 0
-        with contextlib.suppress(FileNotFoundError):
+        kept = self._kept.pop(trace_id, None)
+        if kept is not None:
+            self._kept_bytes -= kept.size
+            self._files.take_back(trace_id)
+        if kept is not None or trace_id in self._unread:
+            self._unread.discard(trace_id)
             self._read(trace)
         return trace
 
     def _read(self, trace: GrowingTrace) -> None:
-        for line in self._files.lines(trace.trace_id):
-            self._add(trace, self._batch_of(trace.trace_id, line))
+        with contextlib.suppress(FileNotFoundError):  # Somebody else deleted it.
+            for line in self._files.lines(trace.trace_id):
+                self._add(trace, self._batch_of(trace.trace_id, line))
 
     def _batch_of(self, trace_id: str, line: bytes) -> Batch:
         with contextlib.suppress(MalformedMessageError):

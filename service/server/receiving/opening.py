@@ -1,5 +1,6 @@
 """The receiver of a service, from its settings."""
 
+import os
 from pathlib import Path
 
 from trading_graph.otel.redaction import Redactor
@@ -12,6 +13,8 @@ from trading_graph.service.store import Store
 
 _MIB = 2**20
 _DAY_S = 86_400.0
+_MOST_JUDGES = 2
+"""On one core a second process would only take time to start."""
 
 
 def make_receiver(
@@ -24,6 +27,7 @@ def make_receiver(
         kept=settings.serve_received_mib * _MIB,
         traces=settings.serve_received_traces,
         trace=settings.serve_upload_mib * _MIB,
+        judges=min(_MOST_JUDGES, len(os.sched_getaffinity(0))),
     )
     environment = judging_environment(settings.jaeger_url)
     return Receiver(

@@ -5,6 +5,7 @@ restart knows what it has to judge. A line is written by one call, and is in the
 returns: a killed process loses none of it, a loss of power may.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -33,8 +34,7 @@ class TraceFiles:
 
     def append(self, trace_id: str, line: bytes) -> None:
         """Write a line whole, or leave the file as it was."""
-        path = self.growing(trace_id)
-        with FileIO(path, "ab") as file:
+        with FileIO(f"{self._growing}/{trace_id}{_SUFFIX}", "ab") as file:
             size = file.tell()
             try:
                 done = file.write(line)
@@ -56,19 +56,17 @@ class TraceFiles:
 
     def keep(self, trace_id: str, size: int) -> bool:
         """Move the file of a trace that was judged at a size; false if it has grown since."""
-        path = self.growing(trace_id)
-        if path.stat().st_size != size:
+        name = f"{trace_id}{_SUFFIX}"
+        path = f"{self._growing}/{name}"
+        if os.stat(path).st_size != size:
             return False
-        os.replace(path, self._judged / path.name)
+        os.replace(path, f"{self._judged}/{name}")
         return True
 
-    def take_back(self, trace_id: str) -> bool:
-        """Move the file of a judged trace back since spans have come; false if there is none."""
-        try:
+    def take_back(self, trace_id: str) -> None:
+        """Move the file of a judged trace back since spans have come, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
             os.replace(self._judged / f"{trace_id}{_SUFFIX}", self.growing(trace_id))
-        except FileNotFoundError:
-            return False
-        return True
 
     def delete(self, trace_id: str) -> None:
         """Delete the file of a judged trace."""

@@ -1,11 +1,12 @@
 """Any body whatever: it is refused or taken, never a 500, and what is taken can be read."""
 
 import json
+import re
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -51,49 +52,80 @@ _SPANS = st.builds(
 _JSON = st.builds(lambda spans: json.dumps(message(*spans)).encode(), st.lists(_SPANS, max_size=3))
 
 
-@st.composite
-def _mutated(draw: Callable[[Any], Any], valid: bytes) -> bytes:
-    """A valid body of which some bytes are changed, cut out or repeated."""
+_PIECES = [b"\xff" * 9, b"\x0a\x00", struct.pack("<Q", 2**64 - 1), b"\x00", b'"', b"{", b"9" * 30]
+_WORD = re.compile(rb'"[^"]*"(\s*:)?|-?\d+')
+_NAMES = [
+    *(
+        b"stringValue intValue doubleValue arrayValue kvlistValue bytesValue key value values"
+    ).split(),
+    *(b"attributes events links status flags kind traceId parentSpanId resource scope").split(),
+]
+_JSON_VALUES = [
+    *(b"null true -1 0 1e999 99999999999999999999 [] {} [{}] [null]").split(),
+    *(b'"" "NaN" "-1" "\\ud800" "AAAAAAAAAAA=" "' + b"0" * 32 + b'" "' + b"f" * 16 + b'"').split(),
+    *(b'{"values":[{}]} {"values":null} {"key":"a"} {"stringValue":1} {"intValue":"7"}').split(),
+]
+
+
+def changed(valid: bytes, chance: Random) -> bytes:
+    """A body of which some bytes or words are changed, cut out, repeated or put in."""
     body = bytearray(valid)
-    for _ in range(draw(st.integers(1, 6))):
-        at = draw(st.integers(0, max(len(body) - 1, 0)))
-        match draw(st.integers(0, 3)):
-            case 0 if body:
-                body[at] = draw(st.integers(0, 255))
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
+        at = chance.randrange(len(body) + 1)
+        match chance.randrange(12):
+            case 0:
+                del body[at : at + chance.randint(1, 30)]
             case 1:
-                del body[at : at + draw(st.integers(1, 30))]
+                body[at:at] = body[at : at + chance.randint(1, 60)]
             case 2:
-                body[at:at] = body[at : at + draw(st.integers(1, 60))]
-            case _:
-                body[at:at] = draw(st.sampled_from(_PIECES))
+                body[at:at] = chance.choice(_PIECES)
+            case 3 | 4 | 5 if at < len(body):
+                body[at] = chance.randrange(256)
+            case _ if word := _WORD.search(body, at):
+                name = b'"' + chance.choice(_NAMES) + b'":'
+                body[word.start() : word.end()] = name if word[1] else chance.choice(_JSON_VALUES)
+            case _ if at < len(body):
+                body[at] ^= 1 << chance.randrange(8)
     return bytes(body)
 
 
-_PIECES = [b"\xff" * 9, b"\x0a\x00", struct.pack("<Q", 2**64 - 1), b"\x00", b'"', b"{", b"9" * 30]
+_CHANCE = st.integers(0, 2**32).map(Random)
+
+
+def _changed(valid: bytes) -> st.SearchStrategy[bytes]:
+    return st.builds(changed, st.just(valid), _CHANCE)
+
+
 BODIES = st.one_of(
-    st.tuples(st.just(JSON), _JSON | _mutated(VALID_JSON) | st.binary(max_size=200)),
-    st.tuples(st.just(PROTOBUF), _mutated(VALID_PROTOBUF) | st.binary(max_size=200)),
+    st.tuples(st.just(JSON), _JSON | _changed(VALID_JSON) | st.binary(max_size=200)),
+    st.tuples(st.just(PROTOBUF), _changed(VALID_PROTOBUF) | st.binary(max_size=200)),
 )
 Sent = tuple[Encoding, bytes]
 
 
-def take(folder: Path, bodies: list[Sent]) -> int:
+def take(folder: Path, bodies: Iterable[Sent]) -> int:
     """Record bodies; gives how many were taken. Any other error than the two that refuse is one."""
-    ledger, taken = Ledger(TraceFiles(folder), LIMITS, Redactor((), environment={})), 0
-    ledger.open()
+    ledger, taken = opened(folder), 0
     for encoding, body in bodies:
         try:
             recorded = ledger.record(Body(body, "identity", encoding))
         except (MalformedMessageError, MessageTooLargeError):
             continue
         taken += bool(recorded.traces)
+    again = opened(folder)
     for path in folder.glob("growing/*"):
         (trace,) = read(path)
         assert trace.trace_id == path.stem
         assert len(trace)
-        again = Ledger(TraceFiles(folder), LIMITS, Redactor((), environment={}))
         assert again.take_up(path.stem).spans == len(trace), "a restart sees the same"
     return taken
+
+
+def opened(folder: Path) -> Ledger:
+    """The ledger of a folder."""
+    ledger = Ledger(TraceFiles(folder), LIMITS, Redactor((), environment={}))
+    ledger.open()
+    return ledger
 
 
 @given(BODIES)
@@ -103,13 +135,25 @@ def test_any_body_is_taken_or_refused(body: Sent) -> None:
         take(Path(folder), [body])
 
 
+BASES, CHANGES = 5, 20
+
+
 @pytest.mark.full
 @pytest.mark.timeout(1_800)
-@given(st.lists(BODIES, min_size=20, max_size=20))
-@settings(max_examples=5_500, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_hundred_thousand_bodies_are_taken_or_refused(bodies: list[Sent]) -> None:
+@given(st.lists(BODIES, min_size=BASES, max_size=BASES), _CHANCE)
+@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_hundred_thousand_bodies_are_taken_or_refused(bodies: list[Sent], chance: Random) -> None:
+    """Bodies that hypothesis finds, and each changed at random, which takes a hundredth of that."""
+    more = [(kind, changed(body, chance)) for kind, body in bodies for _ in range(CHANGES)]
     with tempfile.TemporaryDirectory() as folder:
-        take(Path(folder), bodies)
+        take(Path(folder), [*bodies, *more])
+
+
+def test_what_is_changed_at_random_is_taken_and_refused_both(tmp_path: Path) -> None:
+    """So that the bodies reach what is behind the first check."""
+    for number, (kind, valid) in enumerate(((JSON, VALID_JSON), (PROTOBUF, VALID_PROTOBUF))):
+        bodies = [(kind, changed(valid, Random(seed))) for seed in range(200)]
+        assert 5 < take(tmp_path / str(number), bodies) < 180
 
 
 def test_the_valid_bodies_are_taken(tmp_path: Path) -> None:
