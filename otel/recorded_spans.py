@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 
 from trading_graph.otel import witness
-from trading_graph.otel.files import to_line
+from trading_graph.otel.files.span_lines import to_line
 from trading_graph.otel.sources.in_memory import from_spans
 from trading_graph.otel.trace import SpanTable, Trace
 from trading_graph.otel.trace.joining import join, linked_groups

@@ -5,7 +5,10 @@ from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 
 from trading_graph.otel.export import TraceFile
-from trading_graph.otel.files.journal import Journal
+from trading_graph.otel.files.run_log import JOURNAL, RunLog
+from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.span_lines import to_line
+from trading_graph.otel.files.unfinished_run import read_log
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.sources import read
 from trading_graph.otel.spans import RecordingProcessor, UUIDv7IdGenerator
@@ -26,26 +29,37 @@ class Life:
     """One process of a run, and the files that it leaves when it dies."""
 
     def __init__(self, folder: Path, secrets: tuple[str, ...] = ()) -> None:
-        self.trace, self.path = folder / "trace.jsonl", folder / "open.jsonl"
+        self.trace = folder / "trace.jsonl"
         self._redactor = Redactor(secrets, environment={})
 
     def begin(self) -> TraceFile:
-        self.journal = Journal.begin(self.path)
-        return TraceFile(self.trace, self._redactor, self.journal)
+        self.log = RunLog.begin(self.trace)
+        return TraceFile(self.log, self._redactor)
 
     def take_up(self) -> TraceFile:
-        journal = Journal.take_up(self.path)
-        assert journal is not None
-        self.journal = journal
-        self.journal.mend()
-        return TraceFile(self.trace, self._redactor, self.journal)
+        log = RunLog.take_up(self.trace)
+        assert log is not None
+        self.log = log
+        return TraceFile(self.log, self._redactor)
 
     def die(self, file: TraceFile) -> None:
         file.close()
-        self.journal.close(over=False)
+        self.log.close(over=False)
 
     def end(self, file: TraceFile) -> SpanTable:
         file.close()
-        self.journal.close(over=True)
+        self.log.close(over=True)
         (trace,) = read(self.trace)
         return trace
+
+
+def names_of_ended(trace: Path) -> list[str]:
+    """The names of the spans that have ended, as far as a log has them."""
+    return [span.name for span in from_lines(trace.read_bytes(), str(trace))]
+
+
+def of_an_earlier_release(log: Path) -> None:
+    """Write what is in a log as two files, as 0.1 did: ended spans, and spans that have started."""
+    spans = read_log(log)
+    log.write_bytes(b"".join(to_line([span]) for span in spans if span.end_time))
+    log.with_name(JOURNAL).write_bytes(to_line([span for span in spans if not span.end_time]))

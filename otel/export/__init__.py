@@ -14,13 +14,14 @@ from trading_graph.otel.export.otlp import (
 )
 from trading_graph.otel.export.provider import Telemetry, set_up
 from trading_graph.otel.export.spool import Replay, ReplayResult, SpanIdLookup, Spool, spool_of
-from trading_graph.otel.export.trace_file import TraceFile
+from trading_graph.otel.export.trace_file import OnWrite, TraceFile
 
 __all__ = [
     "JAEGER",
     "LANGSMITH",
     "Delivery",
     "LangSmithTarget",
+    "OnWrite",
     "Replay",
     "ReplayResult",
     "SpanIdLookup",

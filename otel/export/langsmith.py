@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from trading_graph.otel.export.otlp import TIMEOUT_S, Exporter
-from trading_graph.otel.files import to_text
+from trading_graph.otel.files.span_lines import to_text
 from trading_graph.otel.same_host_session import SameHostSession
 from trading_graph.otel.trace import semconv
 

@@ -23,8 +23,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export.otlp import Exporter
 from trading_graph.otel.export.span_queue import BATCH
-from trading_graph.otel.files import to_line
 from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.span_lines import to_line
 
 MAX_BYTES = 64 * 2**20
 _SUFFIX = ".jsonl"

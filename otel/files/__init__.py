@@ -1,10 +1,6 @@
-"""The files of a run: spans as OTLP JSON lines, and the journal of the spans that have started.
+"""The files of a run: spans as OTLP JSON lines, and the log of a run that is made of such lines.
 
-Nothing here sends anything: judging a run and writing a trace need no exporter. `journal` and
-`sdk_spans`, which read, are imported by name: they load the model of a trace, which a program that
-only writes spans does without.
+Nothing here sends anything: judging a run and writing a trace need no exporter. `run_log` does
+without OpenTelemetry's SDK, which takes time to import. `sdk_spans` and `unfinished_run`, which
+read, load the model of a trace, which a program that only writes spans does without.
 """
-
-from trading_graph.otel.files.span_lines import LineEncoder, to_line, to_text
-
-__all__ = ["LineEncoder", "to_line", "to_text"]

@@ -1,7 +1,7 @@
 """The SDK's spans as lines of OTLP JSON.
 
-This is the only writer: trace files, the journal, the spool and exports all use it. It loads no
-model of a trace, which a program that only writes its spans does without.
+This is the only writer: trace files, the logs of runs, the spool and exports all use it. It loads
+no model of a trace, which a program that only writes its spans does without.
 
 The SDK's own encoder makes some twenty containers for each span, and collecting them stops the
 run's thread too. The structures here are invisible to the garbage collector and take a sixth of the

@@ -16,7 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from trading_graph.otel.diagnosis import Ranking
-from trading_graph.otel.files import to_line
+from trading_graph.otel.files.span_lines import to_line
 from trading_graph.otel.spans import uuid7
 from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.vocabularies import witness

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from opentelemetry.sdk.trace import ReadableSpan
 
 from trading_graph.otel.errors import JudgeError
-from trading_graph.otel.files import to_line
+from trading_graph.otel.files.span_lines import to_line
 from trading_graph.otel.sources.trace_files import parse
 from trading_graph.otel.trace import SpanTable
 

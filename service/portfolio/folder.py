@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from trading_graph.graph.decisions import Decision
-from trading_graph.otel.files.journal import mend
+from trading_graph.otel.files.run_log import mend
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import PortfolioStatus
 from trading_graph.service.portfolio.killed_try import end_of_killed

@@ -12,7 +12,7 @@ def end_of_killed(run: RunFolder, progress: TickerDayProgress) -> ProgressEvent:
     record = run_record(run.path, progress.began)
     began = 0.0 if progress.began is None else progress.began.timestamp()
     try:
-        seconds = max(0.0, run.journal.stat().st_mtime - began)  # its last sign of life
+        seconds = max(0.0, run.trace.stat().st_mtime - began)  # its last sign of life
     except FileNotFoundError:
         seconds = 0.0
     is_done = run.decision.exists() and folder_state(run.path) is FolderState.OVER

@@ -6,7 +6,7 @@
 A run keeps a trace of its own, of which the id is the run's. The span of a ticker-day is opened
 when it has its slot. How long it waited for that is recorded, and so is what its LLM calls were
 granted of the limits of their models. The trace survives a killed process as that
-of a run does (`otel/files/journal.py`), and goes on when the portfolio is resumed.
+of a run does (`otel/files/run_log.py`), and goes on when the portfolio is resumed.
 """
 
 import asyncio
@@ -28,8 +28,9 @@ from trading_graph.graph.chat.rate_limits import declared_limits
 from trading_graph.otel import spans
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export import TraceFile
-from trading_graph.otel.files.journal import Journal, read_ended_run, read_unfinished_run
+from trading_graph.otel.files.run_log import RunLog
 from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.unfinished_run import bring_up, read_unfinished_run
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import RunSpan, UnfinishedRun
 from trading_graph.otel.trace import semconv
@@ -55,8 +56,9 @@ from trading_graph.service.portfolio.attributes import (
 from trading_graph.service.portfolio.call_tally import CallTally, PriceOf, tally_of
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
 from trading_graph.service.replay import send_again
-from trading_graph.service.run.engine import Engine, open_in_thread
-from trading_graph.service.run.folder import JOURNAL, TRACE, RunFolder
+from trading_graph.service.run.engine import Engine
+from trading_graph.service.run.folder import TRACE, RunFolder
+from trading_graph.service.run.unbroken import open_in_thread
 from trading_graph.toolkit.data_attributes import AS_OF, SYMBOL
 
 _OVER = frozenset(TickerDayState) - {TickerDayState.WAITING, TickerDayState.RUNNING}
@@ -218,45 +220,45 @@ async def record_portfolio(
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """The files of a portfolio's trace, and what an earlier process left in them."""
+    """The log of a portfolio, and what an earlier process left in it."""
 
-    journal: Journal
+    log: RunLog
     trace: TraceFile
     unfinished: UnfinishedRun | None
 
     @classmethod
     def open(cls, folder: Path, redactor: Redactor, out: Path, price_of: PriceOf) -> "_Files":
-        """Open the files and lock them. Blocks; raises NotResumableError or OSError."""
-        trace, journal_path = folder / TRACE, folder / JOURNAL
+        """Open the log and lock it. Blocks; raises NotResumableError or OSError."""
+        path = folder / TRACE
         folder.mkdir(parents=True, exist_ok=True)
-        was_open = journal_path.exists()
-        journal = Journal.take_up(journal_path) if was_open else Journal.begin(journal_path)
-        if journal is None:
+        if not bring_up(path):
+            log = None
+        elif path.exists():
+            log = RunLog.take_up(path)
+        else:
+            log = RunLog.begin(path)
+        if log is None:
             raise NotResumableError(
                 f"The portfolio {folder.name} is under way in another process; leave it to that."
             )
         try:
-            unfinished = (
-                read_unfinished_run(trace, journal_path) if was_open else None
-            ) or read_ended_run(trace)
+            unfinished = read_unfinished_run(path, or_ended=True)
             if unfinished is not None:
                 unfinished = _with_calls(unfinished, out, price_of)
-            if was_open:
-                journal.mend()
-            return cls(journal, TraceFile(trace, redactor, journal), unfinished)
+            return cls(log, TraceFile(log, redactor), unfinished)
         except TraceError as error:
-            journal.close(over=False)
+            log.close(over=False)
             raise NotResumableError(
                 f"The trace of portfolio {folder.name} cannot be read: {error}"
             ) from error
         except BaseException:
-            journal.close(over=False)
+            log.close(over=False)
             raise
 
     def close(self, *, over: bool) -> None:
-        """Write and close them; without the journal the portfolio is over. Blocks."""
+        """Write and close it; with `over`, it says that the portfolio is. Blocks."""
         self.trace.close()
-        self.journal.close(over=over)
+        self.log.close(over=over)
 
 
 def _with_calls(unfinished: UnfinishedRun, out: Path, price_of: PriceOf) -> UnfinishedRun:

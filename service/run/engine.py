@@ -9,10 +9,9 @@ import copy
 import shlex
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricReader
@@ -28,8 +27,8 @@ from trading_graph.graph.errors import AnalysisError, RunFailedError
 from trading_graph.graph.options import Options
 from trading_graph.graph.past_decisions import LoggedDecision
 from trading_graph.graph.state import State
-from trading_graph.otel.export import Telemetry, TraceFile, set_up
-from trading_graph.otel.files.journal import Journal
+from trading_graph.otel.export import OnWrite, Telemetry, TraceFile, set_up
+from trading_graph.otel.files.run_log import RunLog
 from trading_graph.otel.redaction import Redactor
 from trading_graph.otel.spans import (
     RunSpan,
@@ -55,11 +54,10 @@ from trading_graph.service.run.resume import (
     claim,
     has_agent,
 )
+from trading_graph.service.run.unbroken import open_in_thread, to_its_end
 from trading_graph.service.settings import Settings
 from trading_graph.toolkit.errors import BadRequestError, DataError
 from trading_graph.toolkit.house import House
-
-_T = TypeVar("_T")
 
 
 class FailureNote(str):
@@ -135,25 +133,26 @@ class Engine:
         parent: Context | None = None,
         listeners: Sequence[SpanListener] = (),
         links: Sequence[Link] = (),
+        on_write: OnWrite | None = None,
     ) -> tuple[Analysis, RunFolder]:
         """Run one analysis; whatever happens, the spans that ended are in the run's folder.
 
         `run_id` is an id that was assigned before the run began; `parent` is the caller's context,
-        and `links` are those of the run's span. An error that ends the run has a note that says
-        where its trace is; where an agent had brought something, its report is in the folder and
-        the error is a RunFailedError, which says how to resume the run. Decision and report are in
-        the folder before the run's span ends. Raises BadRequestError, AnalysisError, a toolkit
-        DataError, or OSError.
+        and `links` are those of the run's span; `on_write` is told what is in the run's log. An
+        error that ends the run has a note that says where its trace is; where an agent had brought
+        something, its report is in the folder and the error is a RunFailedError, which says how to
+        resume the run. Decision and report are in the folder before the run's span ends. Raises
+        BadRequestError, AnalysisError, a toolkit DataError, or OSError.
         """
         run_id = run_id or uuid7()
         folder = RunFolder(self.out, run_id.hex)
         choice = self.backends.choice
         request = request.resolve(default_date(choice.data))
         order = RunOrder.of(request, choice, self.langsmith)
-        journal = await open_in_thread(
-            lambda: _begin(folder, order), lambda journal: journal.close(over=True)
+        log = await open_in_thread(lambda: _begin(folder, order), lambda log: log.close(over=True))
+        return await self._record(
+            order, folder, log, run_id, parent, None, listeners, links, on_write
         )
-        return await self._record(order, folder, journal, run_id, parent, None, listeners, links)
 
     async def resume(
         self,
@@ -161,6 +160,7 @@ class Engine:
         *,
         listeners: Sequence[SpanListener] = (),
         links: Sequence[Link] = (),
+        on_write: OnWrite | None = None,
     ) -> tuple[Analysis, RunFolder]:
         """Resume a run that was killed or failed; what its agents have brought is not done again.
 
@@ -168,24 +168,25 @@ class Engine:
         them. Raises NotResumableError, and what `run` raises.
         """
         claimed = await open_in_thread(
-            lambda: claim(self.out, run_id.hex), lambda claimed: claimed.journal.close(over=False)
+            lambda: claim(self.out, run_id.hex), lambda claimed: claimed.log.close(over=False)
         )
         unfinished = claimed.unfinished
         try:
             order = await asyncio.to_thread(claimed.resume_order, self.backends.choice)
         except NotResumableError:
-            claimed.journal.close(over=False)
+            claimed.log.close(over=False)
             raise
         try:
             return await self._record(
                 order,
                 claimed.folder,
-                claimed.journal,
+                claimed.log,
                 run_id,
                 None,
                 unfinished,
                 listeners,
                 links,
+                on_write,
             )
         finally:
             if unfinished is not None and not self._has_left:
@@ -196,12 +197,13 @@ class Engine:
         self,
         order: RunOrder,
         folder: RunFolder,
-        journal: Journal,
+        log: RunLog,
         run_id: uuid.UUID,
         parent: Context | None,
         unfinished: UnfinishedRun | None,
         listeners: Sequence[SpanListener],
         links: Sequence[Link],
+        on_write: OnWrite | None,
     ) -> tuple[Analysis, RunFolder]:
         options = order.request.options(default_date(order.data))
         # What somebody holds is nobody's business, unless all content is recorded on purpose.
@@ -212,7 +214,7 @@ class Engine:
         keeps = False
         try:
             trace_file = await open_in_thread(
-                lambda: TraceFile(folder.trace, self.redactor, journal), TraceFile.close
+                lambda: TraceFile(log, self.redactor, on_write), TraceFile.close
             )
             ends = NodeEnds(trace_file)
             async with (
@@ -290,12 +292,12 @@ class Engine:
             if ended and ends is not None:
                 ends.release()
             over = ended and not keeps
-            await _to_its_end(self._close(folder, trace_file, journal, over=over))
+            await to_its_end(self._close(folder, trace_file, log, over=over))
 
     async def _close(
-        self, folder: RunFolder, trace_file: TraceFile | None, journal: Journal, *, over: bool
+        self, folder: RunFolder, trace_file: TraceFile | None, log: RunLog, *, over: bool
     ) -> None:
-        """Close the files of a run. The journal goes last: without it a run is over.
+        """Close the files of a run, its log last: that says that the run is over.
 
         A run whose trace is not whole on disk is not over.
         """
@@ -305,7 +307,7 @@ class Engine:
             if over and is_whole:
                 await self._keeper.forget(folder)
         finally:
-            await asyncio.to_thread(_close, folder, journal, over and is_whole)
+            await asyncio.to_thread(_close, folder, log, over and is_whole)
 
     async def _keep(
         self,
@@ -362,43 +364,20 @@ class Engine:
             return []
 
 
-async def open_in_thread(open_: Callable[[], _T], close: Callable[[_T], object]) -> _T:
-    """Open something in a thread. A thread cannot be cancelled, so what it opens then is closed."""
-    opening = asyncio.ensure_future(asyncio.to_thread(open_))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        await asyncio.wait([opening])
-        if opening.exception() is None:
-            await asyncio.to_thread(close, opening.result())
-        raise
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do all of something, also where the caller is cancelled in the middle."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-
-
 def _is_worth_resuming(error: Exception) -> bool:
     """Whether a run that failed may come to a decision: what was asked for may be impossible."""
     return not isinstance(error, BadRequestError)
 
 
-def _begin(folder: RunFolder, order: RunOrder) -> Journal:
+def _begin(folder: RunFolder, order: RunOrder) -> RunLog:
     folder.create(order.model_dump_json(indent=2) + "\n")
-    return Journal.begin(folder.journal)
+    return RunLog.begin(folder.trace)
 
 
-def _close(folder: RunFolder, journal: Journal, over: bool) -> None:
-    """Close the journal of a run. It goes last: without it a run is over."""
+def _close(folder: RunFolder, log: RunLog, over: bool) -> None:
     if over:
         folder.order.unlink(missing_ok=True)
-    journal.close(over=over)
+    log.close(over=over)
 
 
 def redact(analysis: Analysis, redactor: Redactor) -> Analysis:

@@ -1,15 +1,14 @@
 """The folder of a run, and the state of the run that it shows: running, killed, failed or over.
 
-`trace.jsonl` grows while the run is under way. `decision.json`, `report.md` and, where the run has
-prices, the `chart.svg` that the report shows are written at its end, whole or not at all. While the
-run is under way there are also `order.json` (its request), `open.jsonl` (the journal of the spans
-that have started) and `checkpoints.sqlite` (what its nodes have brought): all that another process
-needs to resume it.
+`trace.jsonl` is the log of the run and grows while it is under way (`otel/files/run_log.py`).
+`decision.json`, `report.md` and, where the run has prices, the `chart.svg` that the report shows
+are written at its end, whole or not at all. While the run is under way there are also `order.json`
+(its request) and `checkpoints.sqlite` (what its nodes have brought): all that another process needs
+to resume it.
 
-The process of a run holds a lock on the journal. A killed process leaves the journal without the
-lock, and a run that is over leaves no journal. A run that failed after an agent had brought
-something keeps all of these files, and a `report.md` of what it has; one that failed before leaves
-only its trace.
+The process of a run holds a lock on the log. A killed process leaves the log without the lock, and
+the log of a run that is over says so. A run that failed after an agent had brought something keeps
+all of these files, and a `report.md` of what it has; one that failed before leaves only its trace.
 """
 
 import os
@@ -19,13 +18,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from trading_graph.graph.gate_loader import PORTFOLIO_ID
-from trading_graph.otel.sources import read
+from trading_graph.otel.files.run_log import JOURNAL, as_spans, is_locked, is_open
+from trading_graph.otel.sources import parse
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.vocabularies.limits import ITEM
 
 DECISION, REPORT, TRACE = "decision.json", "report.md", "trace.jsonl"
 CHART = "chart.svg"
-ORDER, JOURNAL, CHECKPOINTS = "order.json", "open.jsonl", "checkpoints.sqlite"
+ORDER, CHECKPOINTS = "order.json", "checkpoints.sqlite"
 CHECKPOINTS_ELSEWHERE = "checkpoints.elsewhere"
 """An empty file in the place of the checkpoints, where a database has them."""
 
@@ -48,7 +48,7 @@ class FolderState(StrEnum):
 class RunFolder:
     """The folder of one run, below the folder of all runs, and its files.
 
-    `order`, `journal` and `checkpoints` exist until the run is over.
+    `order` and `checkpoints` exist until the run is over.
     """
 
     def __init__(self, out: Path, run_id: str) -> None:
@@ -56,7 +56,6 @@ class RunFolder:
         self.trace = self.path / TRACE
         self.decision = self.path / DECISION
         self.order = self.path / ORDER
-        self.journal = self.path / JOURNAL
         self.checkpoints = self.path / CHECKPOINTS
         self.checkpoints_elsewhere = self.path / CHECKPOINTS_ELSEWHERE
 
@@ -97,13 +96,13 @@ def replace_text(path: Path, text: str) -> None:
 
 def folder_state(folder: Path) -> FolderState:
     """The state of the run of a folder. Blocks."""
-    if not (folder / JOURNAL).is_file():
-        return FolderState.OVER
-    # Not above: it imports OpenTelemetry's SDK, and most runs that are read are over.
-    from trading_graph.otel.files.journal import is_locked
-
+    log = folder / TRACE
+    if not bring_up(folder):
+        return FolderState.RUNNING
     try:
-        if is_locked(folder / JOURNAL):
+        if not is_open(log):
+            return FolderState.OVER
+        if is_locked(log):
             return FolderState.RUNNING
     except FileNotFoundError:
         return FolderState.OVER
@@ -115,6 +114,16 @@ def folder_state(folder: Path) -> FolderState:
         return FolderState.OVER
     # A process that went on with a failed run may have been killed.
     return FolderState.FAILED if trace.end.all() else FolderState.INTERRUPTED
+
+
+def bring_up(folder: Path) -> bool:
+    """Make one log of what an earlier release left; false where its process still runs. Blocks."""
+    if not (folder / JOURNAL).exists():
+        return True
+    # Not above: it imports OpenTelemetry's SDK, and hardly any folder needs it.
+    from trading_graph.otel.files.unfinished_run import bring_up
+
+    return bring_up(folder / TRACE)
 
 
 def agents_done(folder: Path) -> frozenset[str]:
@@ -132,7 +141,7 @@ def unfinished_sentence(folder: Path) -> str | None:
     state = folder_state(folder)
     if state in (FolderState.OVER, FolderState.FAILED):
         return None
-    last_sign_ns = (folder / JOURNAL).stat().st_mtime_ns
+    last_sign_ns = (folder / TRACE).stat().st_mtime_ns
     trace = read_spans(folder)
     progress = "nothing was recorded"
     seconds = ""
@@ -161,24 +170,23 @@ def state_left_by(folder: RunFolder) -> FolderState | None:
 
     What a process leaves that was killed at once is deleted.
     """
-    if folder.journal.exists() or folder.trace.exists() or folder.decision.exists():
-        return folder_state(folder.path)
+    state = folder_state(folder.path)
+    if folder.trace.exists() or folder.decision.exists():
+        return state
     shutil.rmtree(folder.path, ignore_errors=True)
     return None
 
 
 def read_spans(folder: Path) -> SpanTable | None:
     """The recorded spans of a run; the end of an open span is 0. Blocks."""
-    files = [path for path in (folder / TRACE, folder / JOURNAL) if _has_spans(path)]
-    return read(*files)[0] if files else None
-
-
-def _has_spans(path: Path) -> bool:
-    """Whether there is a whole line: a killed process may leave a part of the first line."""
+    log = folder / TRACE
     try:
-        return b"\n" in path.read_bytes()
+        content = log.read_bytes()
     except FileNotFoundError:
-        return False
+        return None
+    # A killed process may leave a part of the first line.
+    traces = parse(as_spans(content), str(log)) if b"\n" in content else []
+    return traces[0] if traces else None
 
 
 def _run(trace: SpanTable) -> int | None:

@@ -17,13 +17,14 @@ from opentelemetry.trace import StatusCode
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.graph.options import DECIDERS
 from trading_graph.otel.errors import TraceError
-from trading_graph.otel.files.journal import Journal, read_unfinished_run
+from trading_graph.otel.files.run_log import RunLog, is_open
+from trading_graph.otel.files.unfinished_run import read_unfinished_run
 from trading_graph.otel.spans import SpanListener, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.run.folder import (
-    JOURNAL,
     ORDER,
+    TRACE,
     FolderState,
     RunFolder,
     agents_done,
@@ -63,8 +64,7 @@ def interrupted_runs(out: Path) -> dict[str, RunOrder]:
     A run whose order cannot be read is left out, since nobody knows its request. Blocks.
     """
     orders = {}
-    for journal in sorted(out.glob(f"*/{JOURNAL}"), key=_last_sign):
-        folder = journal.parent
+    for folder in sorted((order.parent for order in out.glob(f"*/{ORDER}")), key=_last_sign):
         try:
             order = RunOrder.parse((folder / ORDER).read_text("utf-8"), str(folder / ORDER))
         except (FileNotFoundError, NotResumableError):
@@ -74,12 +74,12 @@ def interrupted_runs(out: Path) -> dict[str, RunOrder]:
     return orders
 
 
-def _last_sign(journal: Path) -> tuple[int, str]:
-    """When the run of a journal last gave a sign of life, and its id."""
+def _last_sign(folder: Path) -> tuple[int, str]:
+    """When a run last gave a sign of life, and its id."""
     try:
-        return journal.stat().st_mtime_ns, journal.parent.name
-    except FileNotFoundError:  # it has just ended
-        return 0, journal.parent.name
+        return (folder / TRACE).stat().st_mtime_ns, folder.name
+    except FileNotFoundError:
+        return 0, folder.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class ClaimedRun:
 
     folder: RunFolder
     order: RunOrder
-    journal: Journal
+    log: RunLog
     unfinished: UnfinishedRun | None
 
     def resume_order(self, choice: BackendChoice) -> RunOrder:
@@ -139,26 +139,27 @@ def claim(out: Path, run_id: str) -> ClaimedRun:
     """Claim a killed or failed run; raises NotResumableError or OSError. Blocks."""
     order = stored_order(out, run_id)
     folder = RunFolder(out, run_id)
-    journal = Journal.take_up(folder.journal)
-    if journal is None:
+    log = RunLog.take_up(folder.trace)
+    if log is None or not is_open(folder.trace):
+        if log is not None:
+            log.close(over=False)
         raise NotResumableError(
             f"The run {run_id} was taken up by another process; leave it to that."
         )
     try:
-        unfinished = read_unfinished_run(folder.trace, folder.journal)
+        unfinished = read_unfinished_run(folder.trace)
         if not folder.has_checkpoints() and unfinished and _has_agents(unfinished):
             raise NotResumableError(
                 f"{folder.checkpoints} is gone, and with it what the run's agents had brought; "
                 "start the analysis anew."
             )
-        journal.mend()
     except TraceError as error:
-        journal.close(over=False)
+        log.close(over=False)
         raise NotResumableError(f"The trace of run {run_id} cannot be read: {error}") from error
     except BaseException:
-        journal.close(over=False)
+        log.close(over=False)
         raise
-    return ClaimedRun(folder, order, journal, unfinished)
+    return ClaimedRun(folder, order, log, unfinished)
 
 
 def has_agent(spans: Iterable[ReadableSpan]) -> bool:

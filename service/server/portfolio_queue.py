@@ -10,10 +10,9 @@ import datetime
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +26,7 @@ from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 from trading_graph.service.portfolio.time_left import seconds_left
 from trading_graph.service.run.folder import replace_text
+from trading_graph.service.run.unbroken import Unbroken
 from trading_graph.service.server.portfolio_files import PortfolioFiles
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_durations import FIRST_GUESS_S
@@ -34,7 +34,6 @@ from trading_graph.service.server.run_queue import IdempotencyConflictError, Que
 
 _LOG = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 
 ENTRY = "service.json"
 _LOOK_S = 0.05
@@ -102,7 +101,7 @@ class PortfolioQueue:
         self._begun = asyncio.Event()
         self._engine: PortfolioEngine | None = None
         self._worker: asyncio.Task[None] | None = None
-        self._unbroken: set[asyncio.Task[Any]] = set()
+        self._unbroken = Unbroken()
         self._closing = False
 
     @property
@@ -175,7 +174,7 @@ class PortfolioQueue:
         request, and `key` that of its idempotency key. Raises Problem, BadRequestError or
         PortfolioError: then nothing is queued.
         """
-        return await self._whole(self._submit(make, request, key))
+        return await self._unbroken.do(self._submit(make, request, key))
 
     async def _submit(
         self, make: Callable[[], PortfolioOrder], request: str, key: str | None
@@ -250,7 +249,7 @@ class PortfolioQueue:
             raise QueueClosingError
         if portfolio_id in self._line:
             self._line.remove(portfolio_id)
-            await self._whole(self._close_entry(portfolio_id))
+            await self._unbroken.do(self._close_entry(portfolio_id))
         folder = self._files.folder(portfolio_id)
         # Between the line and the lock nobody could hear of it.
         while self._current == portfolio_id and not await asyncio.to_thread(  # noqa: ASYNC110
@@ -275,7 +274,7 @@ class PortfolioQueue:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-        await asyncio.gather(*self._unbroken, return_exceptions=True)
+        await self._unbroken.settle()
         self._engine = None
 
     async def _work(self, engine: PortfolioEngine, report: WritesReports) -> None:
@@ -287,7 +286,7 @@ class PortfolioQueue:
             self._current = portfolio_id = self._line.pop(0)
             try:
                 error = await self._work_on(portfolio_id, engine, report)
-                await self._whole(self._close_entry(portfolio_id, error))
+                await self._unbroken.do(self._close_entry(portfolio_id, error))
             finally:
                 self._current = None
                 self._tallies.clear()
@@ -312,10 +311,3 @@ class PortfolioQueue:
         except OSError as problem:
             # The next start takes it up, and finds that nothing is left to do.
             _LOG.error("The end of the portfolio %s is not stored: %s", portfolio_id, problem)
-
-    async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do all of something, even if the caller is cancelled in the middle."""
-        task = asyncio.create_task(work)
-        self._unbroken.add(task)
-        task.add_done_callback(self._unbroken.discard)
-        return await asyncio.shield(task)

@@ -1,23 +1,26 @@
 """What happens in a run, as numbered events that a watcher can follow and resume.
 
-They are made from the run's spans as these start and end, so watchers see what is recorded. Events
-are stored in batches and sent only after that: a number that a watcher has seen stands for the same
-event after a crash.
+They are the run's log read aloud: an event is told when its span is in the log, so a number that a
+watcher has seen stands for the same event after a crash. What follows the log, the verdict and the
+end, is in the record of the run.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
 from opentelemetry.sdk.trace import ReadableSpan
 
+from trading_graph.otel.errors import TraceError
+from trading_graph.otel.files.unfinished_run import read_log
 from trading_graph.otel.report.documents.document import Document, encode
 from trading_graph.otel.trace import semconv
-from trading_graph.service.errors import StoreUnavailableError
-from trading_graph.service.store import RunState, Store
+from trading_graph.service.run.folder import RunFolder
+from trading_graph.service.store import RunState, StoredRun
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,81 +144,65 @@ _SPAN_EVENTS: Mapping[str, tuple[type[SpanStarted], type[SpanEnded]]] = {
 }
 """The events of a span, by its operation."""
 
-_DECODER: msgspec.json.Decoder[AnyRunEvent] = msgspec.json.Decoder(AnyRunEvent)
-
-
-def read_event(body: str) -> AnyRunEvent:
-    """A stored event."""
-    return _DECODER.decode(body)
-
-
 Publish = Callable[[str, object], None]
 """Sends an event to all who follow the feed: its topic, and its data."""
 
 
 class RunEvents:
-    """The events of one run that is queued or running; a `SpanListener`."""
+    """The events of one run, after those that were told; none follow where it has `ended`."""
 
     def __init__(
         self,
         run_id: str,
-        store: Store,
-        stored: Sequence[tuple[int, str]] = (),
+        told: Sequence[RunEvent] = (),
         publish: Publish | None = None,
+        *,
+        ended: bool = False,
     ) -> None:
         self._run_id = run_id
-        self._store = store
         self._publish = publish
-        self._sent: list[tuple[int, bytes]] = [
-            (number, sse(number, body)) for number, body in stored
-        ]
-        self._new: list[str] = []
+        self._told: list[RunEvent] = []
+        self._sent: list[bytes] = []
+        self._new = deque(told)
+        self._tell_new()
         self._grown = asyncio.Event()
         self._closing = asyncio.Event()
-        self._ended = False
+        self._ended = ended
         self._writer: asyncio.Task[None] | None = None
 
     @property
-    def last(self) -> int:
-        """The number of the newest event that was sent, 0 before the first."""
-        return self._sent[-1][0] if self._sent else 0
+    def told(self) -> Sequence[RunEvent]:
+        """The events that were told; the first has number 1."""
+        return self._told
 
-    def on_start(self, span: ReadableSpan) -> None:
-        """Note that the run, an agent, a call or a tool has started."""
-        if events := _events_of(span):
-            self.add(events[0](**_as_it_started(span)))
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Note that it has ended, and how."""
-        if events := _events_of(span):
-            self.add(events[1](**_as_it_started(span), **_as_it_ended(span)))
+    def on_write(self, spans: Sequence[ReadableSpan]) -> None:
+        """Note what is in the log now; it is written on a thread of its own."""
+        self._new.extend(span_events(spans))
 
     def add(self, event: RunEvent) -> None:
-        """Note an event; spans end on several threads, and appending is safe on each."""
-        self._new.append(encode(event, indent=None))
+        """Note an event."""
+        self._new.append(event)
 
     def start(self) -> None:
-        """Store and send events from now on, until `end`."""
+        """Send events from now on, until `end`."""
         self._writer = asyncio.create_task(self._write_on(), name=f"events of {self._run_id}")
 
     async def end(self) -> None:
-        """Store and send the last events; `follow` then ends."""
+        """Send the last events; `follow` then ends."""
         self._closing.set()
         if self._writer is not None:
             await self._writer
-        await self._tell()
+        self._tell()
         self._ended = True
         self._grown.set()
 
     async def follow(self, after: int) -> AsyncIterator[bytes]:
         """The events after a number, as server-sent events, until the run has ended."""
-        at = 0
-        while at < len(self._sent) and self._sent[at][0] <= after:
-            at += 1
+        at = after
         while True:
             grown = self._grown
             if at < len(self._sent):
-                chunk = b"".join(body for _, body in self._sent[at:])
+                chunk = b"".join(self._sent[at:])
                 at = len(self._sent)
                 yield chunk
             elif self._ended:
@@ -232,18 +219,12 @@ class RunEvents:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BATCH_S):
                     await self._closing.wait()
-            await self._tell()
+            self._tell()
 
-    async def _tell(self) -> None:
-        bodies, self._new = self._new, []
-        if not bodies:
+    def _tell(self) -> None:
+        first = len(self._told) + 1
+        if not (bodies := self._tell_new()):
             return
-        first = self.last + 1
-        try:
-            await self._store.add_events(self._run_id, first, bodies)
-        except StoreUnavailableError as error:  # watchers of this moment still see them
-            _LOG.error("Events of run %s are sent but not stored: %s", self._run_id, error)
-        self._sent += [(first + at, sse(first + at, body)) for at, body in enumerate(bodies)]
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
         if self._publish is not None:
@@ -252,29 +233,48 @@ class RunEvents:
             news = {"run_id": self._run_id, "first": first, "events": events}
             self._publish("run_events", news)
 
-
-def sse(number: int, body: str) -> bytes:
-    """One server-sent event; a body is one line of JSON."""
-    return f"id: {number}\ndata: {body}\n\n".encode()
-
-
-def _events_of(span: ReadableSpan) -> tuple[type[SpanStarted], type[SpanEnded]] | None:
-    attributes = span.attributes or {}
-    operation = attributes.get(semconv.OPERATION) or attributes.get(semconv.OPERATION_NAME)
-    return _SPAN_EVENTS.get(str(operation))
+    def _tell_new(self) -> list[str]:
+        """Number the new events, and return their JSON."""
+        bodies = []
+        while self._new:
+            self._told.append(self._new.popleft())
+            bodies.append(encode(self._told[-1], indent=None))
+            self._sent.append(f"id: {len(self._told)}\ndata: {bodies[-1]}\n\n".encode())
+        return bodies
 
 
-def recorded_events(spans: Sequence[ReadableSpan]) -> list[str]:
-    """The events of recorded spans, in the order in which they happened."""
-    moments: list[tuple[int, bool, SpanStarted]] = []
-    for span in spans:
-        if events := _events_of(span):
-            began = _as_it_started(span)
-            moments.append((span.start_time or 0, False, events[0](**began)))
-            if span.end_time is not None:
-                moments.append((span.end_time, True, events[1](**began, **_as_it_ended(span))))
-    moments.sort(key=lambda moment: moment[:2])
-    return [encode(event, indent=None) for _, _, event in moments]
+def read_events(run: StoredRun, folder: RunFolder, *, is_judged: bool) -> list[RunEvent]:
+    """The events of a run that is not under way here, from its log and its record. Blocks."""
+    events: list[RunEvent] = []
+    try:
+        events += span_events(read_log(folder.trace))
+    except FileNotFoundError:
+        pass  # it never began
+    except (OSError, TraceError) as error:
+        _LOG.warning("What happened in run %s cannot be read: %s", run.id, error)
+    if run.state.final:
+        if is_judged:
+            events.append(VerdictReached(passed=run.passed))
+        events.append(end_event(run))
+    return events
+
+
+def end_event(run: StoredRun) -> RunFinished:
+    """The end of a run that is over, as its record has it."""
+    degraded = None if run.action is None else run.degraded
+    return RunFinished.of(run, at=run.ended or run.created, degraded=degraded)
+
+
+def span_events(log: Sequence[ReadableSpan]) -> Iterator[SpanStarted]:
+    """The events of what a log says, in its order."""
+    for span in log:
+        attributes = span.attributes or {}
+        operation = attributes.get(semconv.OPERATION) or attributes.get(semconv.OPERATION_NAME)
+        started, ended = _SPAN_EVENTS.get(str(operation), (None, None))
+        if ended is not None and span.end_time:
+            yield ended(**_as_it_started(span), **_as_it_ended(span))
+        elif started is not None:
+            yield started(**_as_it_started(span))
 
 
 def _as_it_ended(span: ReadableSpan) -> dict[str, Any]:

@@ -97,10 +97,10 @@ class RunMaker:
             budget = run.request.budget.within(self._engine.settings.budget)
             request = run.request.with_budget(budget)
             analysis, folder = await self._engine.run(
-                request, run_id=run_id, parent=_caller(run), listeners=[events]
+                request, run_id=run_id, parent=_caller(run), on_write=events.on_write
             )
         else:
-            analysis, folder = await self._engine.resume(run_id, listeners=[events])
+            analysis, folder = await self._engine.resume(run_id, on_write=events.on_write)
         result = await asyncio.to_thread(finish_run, self._engine, analysis, folder)
         outcome = _outcome(analysis.decision, analysis.seconds, result.langsmith_link)
         return outcome, result.trace

@@ -9,21 +9,28 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.folder import RunFolder, bring_up
+from trading_graph.service.run.unbroken import Unbroken
 from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_durations import FIRST_GUESS_S, RunDurations
-from trading_graph.service.server.run_events import Publish, RunEvents, RunFinished
+from trading_graph.service.server.run_events import (
+    Publish,
+    RunEvent,
+    RunEvents,
+    end_event,
+    read_events,
+)
 from trading_graph.service.store import RunFiles, RunState, Store, StoredRun, now
 
 _LOG = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 MOST_KILLS = 3
 _PARKED = (
@@ -115,6 +122,7 @@ class RunQueue:
         self,
         store: Store,
         files: RunFiles,
+        out: Path,
         room: DiskRoom,
         explain: Callable[[Exception], str],
         *,
@@ -126,6 +134,7 @@ class RunQueue:
     ) -> None:
         self._store = store
         self._files = files
+        self._out = out
         self._room = room
         self._explain = explain
         self._at_once = at_once
@@ -138,7 +147,7 @@ class RunQueue:
         self._turn = asyncio.Lock()
         self._changing = asyncio.Lock()
         self._admission = asyncio.Lock()
-        self._unbroken: set[asyncio.Task[Any]] = set()
+        self._unbroken = Unbroken()
         self._closing = False
         self._clock = clock
         self._durations = RunDurations()
@@ -183,8 +192,13 @@ class RunQueue:
         for run in sorted(
             unfinished, key=lambda run: (run.state is not RunState.RUNNING, run.created)
         ):
-            events = await self._store.events(run.id)
-            self._admit(run, events)
+            self._admit(run, await asyncio.to_thread(self._told, run))
+
+    def _told(self, run: StoredRun) -> list[RunEvent]:
+        """What an earlier process has told of a run. Blocks."""
+        folder = RunFolder(self._out, run.id)
+        bring_up(folder.path)
+        return read_events(run, folder, is_judged=False)
 
     def begin(self, make: MakesRuns, judge: JudgesParts | None = None) -> None:
         """Begin to make runs, unless the service is stopping; before that all of them wait."""
@@ -200,7 +214,7 @@ class RunQueue:
         Raises QueueFullError, QueueClosingError, IdempotencyConflictError or
         StoreUnavailableError: then nothing is queued.
         """
-        return await self._whole(self._submit(run))
+        return await self._unbroken.do(self._submit(run))
 
     async def _submit(self, run: StoredRun) -> tuple[StoredRun, bool]:
         async with self._admission:
@@ -227,7 +241,7 @@ class RunQueue:
             return
         if not live.cancelled:
             live.cancelled = True
-            await self._whole(self._stop(live))
+            await self._unbroken.do(self._stop(live))
         await live.over.wait()
 
     async def _stop(self, live: _QueuedRun) -> None:
@@ -249,7 +263,7 @@ class RunQueue:
 
     def last_events(self) -> Mapping[str, int]:
         """The runs that are not over, each with the number of its last event."""
-        return {run_id: live.events.last for run_id, live in self._live.items()}
+        return {run_id: len(live.events.told) for run_id, live in self._live.items()}
 
     async def drain(self, within_s: float) -> bool:
         """Start no more runs, and wait for those under way; false if they take longer."""
@@ -269,7 +283,7 @@ class RunQueue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._unbroken, return_exceptions=True)
+        await self._unbroken.settle()
         for live in self._live.values():
             await live.events.end()
             if live.task is not None and live.run.kills:
@@ -277,8 +291,8 @@ class RunQueue:
                     await self._change(live, kills=live.run.kills - 1)
         self._live.clear()
 
-    def _admit(self, run: StoredRun, stored: Sequence[tuple[int, str]] = ()) -> None:
-        events = RunEvents(run.id, self._store, stored, self._publish)
+    def _admit(self, run: StoredRun, told: Sequence[RunEvent] = ()) -> None:
+        events = RunEvents(run.id, told, self._publish)
         live = self._live[run.id] = _QueuedRun(run, events)
         self._line.put_nowait(live)
 
@@ -345,14 +359,7 @@ class RunQueue:
 
     async def _end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         live.ending = True
-        await self._whole(self._store_end(live, state, **result))
-
-    async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do all of something, even if the caller is cancelled in the middle."""
-        task = asyncio.create_task(work)
-        self._unbroken.add(task)
-        task.add_done_callback(self._unbroken.discard)
-        return await asyncio.shield(task)
+        await self._unbroken.do(self._store_end(live, state, **result))
 
     async def _store_end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
         ended = now()
@@ -363,7 +370,7 @@ class RunQueue:
         except StoreUnavailableError as error:
             # It is over all the same: the next start sees that in its folder.
             _LOG.error("The end of run %s could not be stored: %s", live.run.id, error)
-        live.events.add(RunFinished(state=state, at=ended, **result))
+        live.events.add(end_event(live.run))
         try:
             await live.events.end()
         finally:

@@ -17,9 +17,8 @@ from trading_graph.otel.report.documents.diagnosis import DiagnosisJson
 from trading_graph.otel.report.documents.verdict import VerdictJson
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.portfolio.engine import PortfolioStatus
-from trading_graph.service.run.folder import CHART, DECISION, REPORT, TRACE
+from trading_graph.service.run.folder import CHART, DECISION, REPORT, TRACE, RunFolder
 from trading_graph.service.run.request import RunRequest
-from trading_graph.service.server import run_events
 from trading_graph.service.server.api_documents import (
     RUN_REQUEST,
     DiagnosisQuery,
@@ -37,6 +36,7 @@ from trading_graph.service.server.inputs import body_of, id_of, query_of
 from trading_graph.service.server.judging import Judgement
 from trading_graph.service.server.openapi import EVENT_STREAM, ApiAnswer, Operation, ok
 from trading_graph.service.server.problems import Problem
+from trading_graph.service.server.run_events import RUN_EVENTS, RunEvents, read_events
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.symbols import parse_symbol
 
@@ -147,6 +147,17 @@ async def owner_of(request: web.Request, run: StoredRun) -> PortfolioStatus | No
     return await service.portfolios.owner(run.id)
 
 
+async def events_of(service: ServiceContext, run: StoredRun) -> RunEvents:
+    """The events of a run; of one that is not under way here, those until now."""
+    live = service.queue.events(run.id)
+    if live is not None:
+        return live
+    verdict = await service.store.verdict(run.id)
+    folder = RunFolder(service.out, run.id)
+    told = await asyncio.to_thread(read_events, run, folder, is_judged=verdict is not None)
+    return RunEvents(run.id, told, ended=True)
+
+
 async def follow_run(request: web.Request) -> web.StreamResponse:
     """Follow a run: server-sent events, each one line of JSON, resumable by Last-Event-ID."""
     run, service = await run_of(request), request.app[SERVICE]
@@ -154,20 +165,15 @@ async def follow_run(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     if last.isascii() and last.isdecimal() and len(last) < 16:
         after = int(last)
-    live = service.queue.events(run.id)
-    if live is None:
-        stored = await service.store.events(run.id, after)
-        if not stored and after:
-            # It tells a browser not to connect again.
-            return web.Response(status=HTTPStatus.NO_CONTENT)
+    events = await events_of(service, run)
+    if run.state.final and after and len(events.told) <= after:
+        # It tells a browser not to connect again.
+        return web.Response(status=HTTPStatus.NO_CONTENT)
     response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"})
     with following(request), contextlib.suppress(ConnectionError):  # then the client has left
         await response.prepare(request)
-        if live is None:
-            await response.write(b"".join(run_events.sse(*each) for each in stored))
-        else:
-            async for chunk in live.follow(after):
-                await response.write(chunk)
+        async for chunk in events.follow(after):
+            await response.write(chunk)
         await response.write_eof()
     return response
 
@@ -330,7 +336,7 @@ OPERATIONS = (
         f"{_RUN}/events",
         follow_run,
         {
-            HTTPStatus.OK: ApiAnswer(run_events.RUN_EVENTS, EVENT_STREAM),
+            HTTPStatus.OK: ApiAnswer(RUN_EVENTS, EVENT_STREAM),
             HTTPStatus.NO_CONTENT: ApiAnswer(what="The run is over, and that event was its last."),
         },
         query=EventsQuery,

@@ -40,8 +40,8 @@ from trading_graph.service.server.problems import REDACTOR
 from trading_graph.service.server.proxies import as_client_made, networks
 from trading_graph.service.server.receiving.opening import make_receiver
 from trading_graph.service.server.receiving.preface import GrpcRefusal
-from trading_graph.service.server.restoring import restore_results
 from trading_graph.service.server.run_queue import RunQueue
+from trading_graph.service.server.run_verdict import restore_verdicts
 from trading_graph.service.server.service_metrics import ServiceMetrics
 from trading_graph.service.server.trace_views import TraceViews
 from trading_graph.service.server.uploads import open_uploads
@@ -116,6 +116,7 @@ async def open_service(
         queue = RunQueue(
             store,
             run_files,
+            out,
             room,
             explain,
             publish=feed.publish,
@@ -162,8 +163,8 @@ async def open_service(
         try:
             keep = Retention(settings.serve_keep_days, settings.serve_keep_gib)
             old = forget_old(store, run_files, out, keep)
-            results = restore_results(store, out, restored)
-            async with _beside(make_runs(), old, health.publish(), results):
+            verdicts = restore_verdicts(store, out, restored)
+            async with _beside(make_runs(), old, health.publish(), verdicts):
                 try:
                     await receiver.start()
                     await watches.start()
@@ -182,7 +183,7 @@ async def _open_whole_store(
 ) -> AsyncIterator[tuple[Store, list[StoredRun]]]:
     """Open the store, a new one in the place of a damaged one, with the runs of all records.
 
-    The runs beside it are those that it lacked, and whose results it still lacks. Raises
+    The runs beside it are those that it lacked, and whose verdicts it still lacks. Raises
     StoreUnavailableError or OSError.
     """
     aside = await asyncio.to_thread(set_damaged_aside, path)

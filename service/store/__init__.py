@@ -1,4 +1,4 @@
-"""The store of the service: runs, their events, verdicts and watches.
+"""The store of the service: runs, verdicts and watches.
 
 - `records`: what is stored
 - `schema`: the tables, and their version

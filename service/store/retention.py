@@ -1,4 +1,4 @@
-"""Deletes old runs of the service, each with its row, its events, its verdict and its folder.
+"""Deletes old runs of the service, each with its row, its verdict and its folder.
 
 Runs that somebody made at a terminal in the same folder are left alone.
 """

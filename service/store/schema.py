@@ -8,7 +8,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Double,
-    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -19,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
-VERSION = 2
+VERSION = 3
 """The version of the tables: a store of a newer one is refused, a file of an older one migrated."""
 
 TABLES = MetaData()
@@ -62,16 +61,6 @@ RUNS = Table(
 )
 Index("runs_by_state", RUNS.c.state, RUNS.c.id)
 Index("runs_by_trace", RUNS.c.trace_id)
-
-EVENTS = Table(
-    "events",
-    TABLES,
-    _required("run_id", ForeignKey(RUNS.c.id, ondelete="CASCADE"), primary_key=True),
-    _required("number", _INTEGER, primary_key=True, autoincrement=False),
-    _required("body", _TEXT),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
 
 VERDICTS = Table(
     "verdicts",

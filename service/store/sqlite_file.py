@@ -23,7 +23,10 @@ _ADVICE = {
 }
 
 
-_MIGRATIONS = (("ALTER TABLE runs ADD COLUMN kills INTEGER NOT NULL DEFAULT 0",),)
+_MIGRATIONS = (
+    ("ALTER TABLE runs ADD COLUMN kills INTEGER NOT NULL DEFAULT 0",),
+    ("DROP TABLE events",),
+)
 """The statements that bring a file from version 1 to 2, from 2 to 3, and so on."""
 
 

@@ -1,4 +1,4 @@
-"""The store of the service: its runs, their events, verdicts and watches."""
+"""The store of the service: its runs, verdicts and watches, an index over the runs' folders."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ from trading_graph.service.store.records import (
     encode,
     encode_columns,
 )
-from trading_graph.service.store.schema import EVENTS, RUNS, VERDICTS, WATCHES, upsert
+from trading_graph.service.store.schema import RUNS, VERDICTS, WATCHES, upsert
 from trading_graph.service.store.work import (
     WorkFilter,
     WorkPage,
@@ -58,13 +58,6 @@ _TRACES_OF_RUNS = select(RUNS.c.trace_id).where(RUNS.c.trace_id.in_(_IDS)).disti
 _ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT).order_by(RUNS.c.ended, RUNS.c.id)
 
 _STATES = select(RUNS.c.id, RUNS.c.state)
-
-_ADD_EVENTS = insert(EVENTS)
-_EVENTS = (
-    select(EVENTS.c.number, EVENTS.c.body)
-    .where(EVENTS.c.run_id == _ID, EVENTS.c.number > bindparam("after"))
-    .order_by(EVENTS.c.number)
-)
 
 _NUMBER = func.count().label("number")
 _RUN_COUNTS = select(RUNS.c.state, _NUMBER).group_by(RUNS.c.state)
@@ -148,7 +141,7 @@ class Store:
         return [row.id for row in await self._rows(_ENDED, moment=moment)]
 
     async def forget(self, run_id: str) -> None:
-        """Delete a run, its events and its verdict."""
+        """Delete a run and its verdict."""
 
         def forget(connection: Connection) -> None:
             connection.execute(_FORGET_VERDICT, {"_id": run_id})
@@ -156,19 +149,6 @@ class Store:
 
         await self._database.write(forget)
         self._final.pop(run_id, None)
-
-    async def add_events(self, run_id: str, first: int, bodies: Sequence[str]) -> None:
-        """Insert events of a run, numbered from `first`: all of these, or none."""
-        rows = [
-            {"run_id": run_id, "number": number, "body": body}
-            for number, body in enumerate(bodies, first)
-        ]
-        await self._write(_ADD_EVENTS, rows)
-
-    async def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
-        """The events of a run after a number."""
-        rows = await self._rows(_EVENTS, _id=run_id, after=after)
-        return [(row.number, row.body) for row in rows]
 
     async def keep_verdict(self, verdict: StoredVerdict) -> None:
         """Insert a verdict; it replaces an earlier one with its id."""

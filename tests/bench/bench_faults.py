@@ -27,6 +27,7 @@ from threading import Thread
 
 from tests.jaeger_process import JaegerProcess, JaegerServer, find_binary
 from tests.otlp_receiver import OtlpReceiver
+from tests.run_lives import names_of_ended
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
@@ -67,7 +68,7 @@ def restarted(stage: Stage) -> None:
     stage.replay = ("replay", "last")
 
     def kill() -> None:
-        while not any(file.stat().st_size for file in stage.folder.glob("runs/*/trace.jsonl")):
+        while not any(map(names_of_ended, stage.folder.glob("runs/*/trace.jsonl"))):
             time.sleep(0.05)
         time.sleep(CHAT_S)
         stage.server.restart()

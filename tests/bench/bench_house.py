@@ -74,9 +74,7 @@ async def statements(name: str, store: Store) -> None:
     print(f"The store in {name}")
     await each("add", lambda number: store.add(run(number)))
     await each("change", lambda number: store.change(run(number).id, state=RunState.RUNNING))
-    await each("add_events, 5", lambda number: store.add_events(run(number).id, 1, ["x" * 300] * 5))
     await each("run", lambda number: store.run(run(number).id))
-    await each("events", lambda number: store.events(run(number).id))
     await each("runs, 50", lambda _: store.runs(), 50)
     await each("keep_verdict", lambda number: store.keep_verdict(verdict(number, 1.0)))
     hundred = [verdict(10**6 + number, 1.0) for number in range(100)]

@@ -6,7 +6,7 @@ Prints the cold run (the first of this process), the median of the warm ones, an
 library alone costs: the same number of calls, one after the other, with no graph around them.
 Answers come in at least 60 chunks spread evenly over the latency; fewer chunks would flatter the
 figure. The loopback servers run in threads of the same process, so their CPU time is in the
-figures. A run keeps a journal and checkpoints, as the command does; `--plain` runs without them.
+figures. A run keeps a log and checkpoints, as the command does; `--plain` runs without them.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.graph.options import Options
 from trading_graph.graph.prompts import statement_messages
 from trading_graph.otel.export import TraceFile, set_up
-from trading_graph.otel.files.journal import Journal
+from trading_graph.otel.files.run_log import RunLog
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
 from trading_graph.toolkit.as_of import AsOf
@@ -41,8 +41,8 @@ async def run_once(
     """Run one analysis; its wall time in seconds and its longest event-loop lag in ms."""
     telemetry = set_up("bench", "0")
     path = folder / f"{time.time_ns()}.jsonl"
-    journal = Journal.begin(path.with_suffix(".open")) if durable else None
-    trace_file = TraceFile(path, telemetry.redactor, journal)
+    log = RunLog.begin(path) if durable else None
+    trace_file = TraceFile(log or path, telemetry.redactor)
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(choice, model))
         kept = open_checkpoints(path.with_suffix(".sqlite"))
@@ -51,8 +51,8 @@ async def run_once(
         run = await stack.enter_async_context(opened)
         await analyse(OPTIONS, backends, run, checkpoints=checkpoints)
     trace_file.close()
-    if journal is not None:
-        journal.close(over=True)
+    if log is not None:
+        log.close(over=True)
     telemetry.shutdown()
     (trace,) = read(path)
     (root,) = trace.roots

@@ -40,14 +40,12 @@ def test_a_run_outlives_a_full_disk(workdir: Path, seed: int) -> None:
     limit_files(process, folder, chance.randrange(1, 400))
     _, stderr = process.communicate(timeout=PATIENCE_S)
     assert "Traceback" not in stderr
-    for name in ("trace.jsonl", "open.jsonl"):
-        if (folder / name).exists():
-            for line in (folder / name).read_bytes().splitlines(keepends=True):
-                assert line.endswith(b"\n")
-                json.loads(line)
+    for line in (folder / "trace.jsonl").read_bytes().splitlines(keepends=True):
+        assert line.endswith(b"\n")
+        json.loads(line)
     if process.returncode != 0:
         ended = ended_agents(folder)
-        assert (folder / "open.jsonl").exists() or not ended, stderr
+        assert (folder / "order.json").exists() or not ended, stderr
         if ended:
             again = subprocess.run(
                 [*SPAWN, "run", "--resume", folder.name],

@@ -36,6 +36,8 @@ ENV = {
     "TRADING_GRAPH_FETCH_LATENCY_S": str(FETCH_S),
 }
 CHAIN = 7
+FIRST_LINE = 100
+"""The first line of a log has fewer bytes; the first start follows."""
 MOMENTS = 10
 # One moment in each tenth of the run; what comes before it is the start of the process.
 _random = random.Random(7)
@@ -46,7 +48,7 @@ QUICK_TENTHS = (2, 7)
 
 def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | None = None) -> Path:
     """The folder of a run whose process was killed after a share of the time that it needs."""
-    before = {each: each.stat().st_size for each in workdir.glob("runs/*/open.jsonl")}
+    before = {each: each.stat().st_size for each in workdir.glob("runs/*/trace.jsonl")}
     process = subprocess.Popen(
         [*COMMAND, "run", *words],
         cwd=workdir,
@@ -54,18 +56,18 @@ def killed(workdir: Path, *words: str, share: float, env: Mapping[str, str] | No
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    journals: list[Path] = []
+    logs: list[Path] = []
     deadline = time.monotonic() + PATIENCE_S
-    while not journals:
+    while not logs:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-        known = workdir.glob("runs/*/open.jsonl")
-        journals = [each for each in known if each.stat().st_size > before.get(each, 0)]
+        known = workdir.glob("runs/*/trace.jsonl")
+        logs = [each for each in known if each.stat().st_size > before.get(each, FIRST_LINE)]
     time.sleep(share * (CHAIN * CHAT_S + FETCH_S))
     process.kill()
     process.communicate()
-    return journals[0].parent
+    return logs[0].parent
 
 
 def resumed(run_id: str, *, code: int = 0) -> str:

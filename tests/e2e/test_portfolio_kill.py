@@ -135,7 +135,8 @@ class Portfolio:
 def _ended_agents(folder: Path) -> Iterator[Asked]:
     """The agents of a run that ended well, by its trace as it stands in its file."""
     file = folder / "trace.jsonl"
-    if not file.exists() or b"\n" not in file.read_bytes():
+    traces = read(file) if file.exists() else []
+    if not traces:
         return
     order = folder / "order.json"
     decision = folder / "decision.json"
@@ -145,7 +146,7 @@ def _ended_agents(folder: Path) -> Iterator[Asked]:
     else:
         made = json.loads(decision.read_text())
         of = made["symbol"], made["as_of"]
-    (trace,) = read(file)
+    (trace,) = traces
     for row, role in enumerate(trace.roles):
         name = trace.names[row].removeprefix("invoke_agent ")
         if role is Role.AGENT and name in STAGE and trace.status[row] != ERROR:

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util.types import AnyValue
 
-from trading_graph.otel.files import LineEncoder, to_line
 from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.span_lines import LineEncoder, to_line
 from trading_graph.otel.sources.in_memory import from_spans
 
 NESTED: dict[str, AnyValue] = {

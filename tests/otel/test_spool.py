@@ -15,8 +15,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from trading_graph.otel.errors import TraceError
 from trading_graph.otel.export.spool import Spool
-from trading_graph.otel.files import to_line
 from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.span_lines import to_line
 
 
 def spans(*names: str) -> Sequence[ReadableSpan]:

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from tests.run_lives import Life, provider
+from tests.run_lives import Life, of_an_earlier_release, provider
 from trading_graph.graph.backend_choice import BackendChoice, ModelService
 from trading_graph.graph.holdings import Cash, Holding
 from trading_graph.otel import spans
-from trading_graph.otel.files.journal import Journal
+from trading_graph.otel.files.run_log import RunLog
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.cli import main
 from trading_graph.service.errors import NotResumableError
@@ -48,16 +48,16 @@ def order(choice: BackendChoice | None = None) -> RunOrder:
     return RunOrder.of(REQUEST, choice or quick, LangSmithMode.OFF)
 
 
-def begun(out: Path, kept: RunOrder | None = None) -> tuple[RunFolder, Journal]:
+def begun(out: Path, kept: RunOrder | None = None) -> tuple[RunFolder, RunLog]:
     """A run whose process has come no further than its folder."""
     folder = RunFolder(out, uuid7().hex)
     folder.create((kept or order()).model_dump_json())
-    return folder, Journal.begin(folder.journal)
+    return folder, RunLog.begin(folder.trace)
 
 
 def killed(out: Path, kept: RunOrder | None = None) -> RunFolder:
-    folder, journal = begun(out, kept)
-    journal.close(over=False)
+    folder, log = begun(out, kept)
+    log.close(over=False)
     return folder
 
 
@@ -92,12 +92,20 @@ def test_a_run_that_had_done_nothing_is_done_as_it_was_asked_for(workdir: Path) 
     assert interrupted_runs(workdir / "runs") == {}
 
 
+def test_a_run_that_an_earlier_release_left_is_resumed(workdir: Path) -> None:
+    folder = killed(workdir / "runs")
+    of_an_earlier_release(folder.trace)
+    assert folder_state(folder.path) is FolderState.INTERRUPTED
+    assert resume("last").exit_code == 0
+    assert folder_state(folder.path) is FolderState.OVER
+
+
 def test_a_run_that_still_runs_is_left_alone(workdir: Path) -> None:
-    folder, journal = begun(workdir / "runs")
+    folder, log = begun(workdir / "runs")
     assert folder_state(folder.path) is FolderState.RUNNING
     assert "still runs" in refused(folder.path.name)
     assert "No run in runs was interrupted" in refused("last")
-    journal.close(over=True)
+    log.close(over=True)
 
 
 def test_a_run_that_is_over_says_so(workdir: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files of a run are closed whatever happens: a journal that stays locked says that it runs."""
+"""The files of a run are closed whatever happens: a log that stays locked says that it runs."""
 
 import asyncio
 import threading

@@ -11,6 +11,7 @@ import pytest
 
 from tests.otlp_receiver import OtlpReceiver
 from tests.patience import PATIENCE_S
+from tests.run_lives import names_of_ended
 from trading_graph.otel.export import JAEGER, spool_of
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import SpanTable, semconv
@@ -29,7 +30,7 @@ def started(workdir: Path, **env: str) -> subprocess.Popen[str]:
         text=True,
     )
     deadline = time.monotonic() + PATIENCE_S
-    while not any(file.stat().st_size for file in workdir.glob("runs/*/trace.jsonl")):
+    while not any(map(names_of_ended, workdir.glob("runs/*/trace.jsonl"))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)

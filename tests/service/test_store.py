@@ -89,28 +89,14 @@ async def test_an_idempotency_key_is_there_once(tmp_path: Path) -> None:
         await store.add(run(4))  # without a key there may be many
 
 
-async def test_events_are_kept_all_or_none(tmp_path: Path) -> None:
-    async with open_store(tmp_path / "service.sqlite") as store:
-        await store.add(run(1))
-        await store.add_events(run(1).id, 1, ["a", "b"])
-        with pytest.raises(StoreUnavailableError):
-            await store.add_events(run(1).id, 2, ["again", "c"])
-        assert await store.events(run(1).id) == [(1, "a"), (2, "b")]
-        assert await store.events(run(1).id, 1) == [(2, "b")]
-        with pytest.raises(StoreUnavailableError):
-            await store.add_events(run(9).id, 1, ["of no run"])
-
-
 async def test_a_forgotten_run_leaves_nothing(tmp_path: Path) -> None:
     async with open_store(tmp_path / "service.sqlite") as store:
         await store.add(run(1, state=RunState.DONE, ended=10.0))
         await store.add(run(2, state=RunState.RUNNING))
-        await store.add_events(run(1).id, 1, ["a"])
         await store.keep_verdict(verdict(1, 1.0))
         assert await store.ended_before(11.0) == [run(1).id]
         await store.forget(run(1).id)
         assert await store.runs() == [run(2, state=RunState.RUNNING)]
-        assert await store.events(run(1).id) == []
         assert await store.verdict(run(1).id) is None
 
 
@@ -210,13 +196,11 @@ async def test_the_file_of_an_earlier_release_is_opened_as_it_is(tmp_path: Path)
     async with open_store(earlier) as store:
         done = run(1, state=RunState.DONE, passed=True, degraded=True)
         assert await store.run(done.id) == done
-        assert await store.events(done.id) == [(1, "a")]
         (theirs,) = await store.verdicts()
         assert theirs == StoredVerdict("v", "v", "theirs", "n", 1.0, 1.0, None, 5.0, "{}")
         assert await store.watches() == [StoredWatch("theirs", 1.0, setting=True)]
         await store.add(run(2))
         await store.forget(done.id)
-        assert await store.events(done.id) == []
     async with open_store(new):
         pass
     assert await asyncio.to_thread(tables, new) == await asyncio.to_thread(tables, earlier)

@@ -22,9 +22,6 @@ async def test_it_keeps_what_a_file_keeps(postgres_url: str) -> None:
     async with open_store(NO_FILE, postgres_url) as store:
         await store.add(done)
         await store.add(run(2, idempotency_key="k"))
-        await store.add_events(done.id, 1, ["a", "b"])
-        with pytest.raises(StoreUnavailableError):
-            await store.add_events(done.id, 2, ["again", "c"])
         with pytest.raises(StoreUnavailableError):
             await store.add(run(3, idempotency_key="k"))
         await store.keep_verdicts([verdict(number, float(number)) for number in (1, 2, 3)])
@@ -35,7 +32,6 @@ async def test_it_keeps_what_a_file_keeps(postgres_url: str) -> None:
     async with open_store(NO_FILE, postgres_url) as store:
         assert await store.run(done.id) == done
         assert await store.run_of_key("k") == run(2, idempotency_key="k")
-        assert await store.events(done.id, 1) == [(2, "b")]
         assert [each.passed for each in await store.verdicts(limit=2)] == [None, True]
         assert [each.started for each in await store.verdicts(before=verdict(2, 0).id)] == [1.0]
         assert await store.watches() == [StoredWatch("b", 1.0, setting=True)]
@@ -43,7 +39,6 @@ async def test_it_keeps_what_a_file_keeps(postgres_url: str) -> None:
         assert [each.id for each in await store.runs(states=[RunState.RUNNING])] == [run(2).id]
         assert await store.ended_before(11.0) == [done.id]
         await store.forget(done.id)
-        assert await store.events(done.id) == []
         assert [each.id for each in await store.runs(limit=None)] == [run(2).id]
 
 

@@ -1,4 +1,4 @@
-"""The files of a ticker-day that changes hands: its log, its journal and its trace.
+"""The files of a ticker-day that changes hands: what happened to it, and the log of its run.
 
 A worker that is paused still has them open, and its locks on them. Whoever takes the ticker-day
 over replaces each file by a copy of itself, so that what the paused worker holds has no name any
@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 
-from trading_graph.otel.files.journal import mend
+from trading_graph.otel.files.run_log import mend
 from trading_graph.service.portfolio.folder import PortfolioFolder, ProgressLog
 from trading_graph.service.portfolio.progress import ProgressEvent
 from trading_graph.service.run.folder import RunFolder
@@ -36,7 +36,7 @@ class TickerDayLogs:
 
 def take_from_others(folder: PortfolioFolder, run: RunFolder) -> None:
     """Take the files of a ticker-day out of the hands of a worker that had it; raises OSError."""
-    for path in (folder.log_of_worker(run.path.name), run.journal, run.trace):
+    for path in (folder.log_of_worker(run.path.name), run.trace):
         copy = path.with_name(f".{path.name}.copy")
         try:
             shutil.copy2(path, copy)  # with the time of its last change, the last sign of life

@@ -23,7 +23,7 @@ from trading_graph.service.server.pages.run_progress import (
 from trading_graph.service.server.pages.work_list import OWN_SERVICE, WorkQuery, duration_of, row_of
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_queue import IdempotencyConflictError
-from trading_graph.service.server.runs_api import queue_run
+from trading_graph.service.server.runs_api import events_of, queue_run
 from trading_graph.service.store import RunState, StoredRun, now
 from trading_graph.toolkit.errors import BadDateError, BadRequestError
 
@@ -163,7 +163,7 @@ class LiveRun:
 async def _live_run(service: ServiceContext, run: StoredRun) -> LiveRun:
     if run.state is not RunState.RUNNING:
         return LiveRun(run)
-    progress = read_progress(run.request, await service.store.events(run.id))
+    progress = read_progress(run.request, (await events_of(service, run)).told)
     return LiveRun(run, progress, now_doing(progress), run.started or run.created)
 
 

@@ -38,7 +38,7 @@ from trading_graph.service.server.pages.verdict_page import (
     verdict_view,
 )
 from trading_graph.service.server.runs_api import cancel as cancel_if_open
-from trading_graph.service.server.runs_api import owner_of, run_of
+from trading_graph.service.server.runs_api import events_of, owner_of, run_of
 from trading_graph.service.store import RunState, StoredRun, StoredVerdict, now
 
 _RELOAD_S = 3
@@ -61,8 +61,8 @@ async def show(request: web.Request) -> web.Response:
         return page(
             request, "run_waits.html", run.title, reload_s=_RELOAD_S, run=run, portfolio=owner
         )
-    events = await service.store.events(run.id)
-    progress = read_progress(run.request, events, run.ended if run.state.final else None)
+    told = (await events_of(service, run)).told
+    progress = read_progress(run.request, told, run.ended if run.state.final else None)
     if not run.state.final:
         return _show_live(request, run, progress)
     verdict = await service.store.verdict(run.id)

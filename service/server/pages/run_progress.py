@@ -4,7 +4,7 @@ The waterfall has a lane for each agent, with its LLM calls and its tool calls; 
 by the same rules: the end of the axis, and tools that ran at once below one another.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trading_graph.graph.gate_loader import time_limit_s
@@ -16,15 +16,14 @@ from trading_graph.service.server.pages.layout import spoken
 from trading_graph.service.server.run_events import (
     AgentEnded,
     AgentStarted,
-    AnyRunEvent,
     InterruptionEnded,
     LlmEnded,
     LlmStarted,
+    RunEvent,
     SpanEnded,
     SpanStarted,
     ToolEnded,
     ToolStarted,
-    read_event,
 )
 
 AGENT, LLM, TOOL = "agent", "llm", "tool"
@@ -147,7 +146,7 @@ class _Reading:
     agent_of: dict[str, str] = field(default_factory=dict)
     dead: list[tuple[float, float]] = field(default_factory=list)
 
-    def take(self, event: AnyRunEvent) -> None:
+    def take(self, event: RunEvent) -> None:
         match event:
             case InterruptionEnded():
                 self.dead.append((event.start, event.end))
@@ -183,12 +182,12 @@ class _Reading:
 
 
 def read_progress(
-    request: RunRequest, events: Iterable[tuple[int, str]], ended: float | None = None
+    request: RunRequest, events: Sequence[RunEvent], ended: float | None = None
 ) -> RunProgress:
     """Read the events of a run; at its end nothing goes on any more."""
-    reading, last = _Reading(), 0
-    for last, body in events:  # noqa: B007 - the number of the last one
-        reading.take(read_event(body))
+    reading = _Reading()
+    for event in events:
+        reading.take(event)
     lanes: dict[str, list[WorkItem]] = {agent: [] for agent in _expected(request)}
     for span_id, work in reading.work.items():
         work = reading.without_dead_time(work)
@@ -197,7 +196,7 @@ def read_progress(
         lanes.setdefault(reading.agent_of[span_id], []).append(work)
     return RunProgress(
         tuple(Lane(agent, tuple(sorted(w, key=lambda w: w.start))) for agent, w in lanes.items()),
-        last,
+        len(events),
         sum(end - start for start, end in reading.dead),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from trading_graph.otel.files.journal import mend
+from trading_graph.otel.files.run_log import mend
 
 _SUFFIX = ".jsonl"
 

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from tests.patience import PATIENCE_S
 from tests.recording import ROOT
-from trading_graph.otel.files import to_line
 from trading_graph.otel.files.sdk_spans import from_lines
+from trading_graph.otel.files.span_lines import to_line
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import Trace
 from trading_graph.otel.witness.span_file import SpanFile

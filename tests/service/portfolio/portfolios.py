@@ -17,6 +17,7 @@ from trading_graph.graph.backend_choice import (
     ModelService,
 )
 from trading_graph.graph.offline_model import OfflineModel
+from trading_graph.otel.files.run_log import is_open
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
@@ -131,7 +132,7 @@ async def work(
 async def run(running: Engine, day: TickerDay, span: TickerDaySpan) -> None:
     """The run of a ticker-day, from its start or from where it stood."""
     run_id = uuid.UUID(day.run_id)
-    if await asyncio.to_thread((running.out / day.run_id / "open.jsonl").exists):
+    if await asyncio.to_thread(is_open, running.out / day.run_id / "trace.jsonl"):
         await running.resume(run_id, listeners=[span], links=span.links)
         return
     request = RunRequest(symbol=day.symbol, date=str(day.date))

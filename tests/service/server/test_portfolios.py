@@ -101,6 +101,8 @@ async def test_a_portfolio_is_worked_on_and_leaves_a_report(tmp_path: Path) -> N
         for name in ("decision", "report", "chart", "trace", "diagnosis"):
             async with service.http.get(run["links"][name]) as answer:
                 assert answer.status == 200, name
+        told = await service.events(run_id)
+        assert [told[0]["type"], told[-1]["type"]] == ["run.started", "finished"]
         assert (await service.get("/v1/runs"))["runs"] == [], "they are the portfolio's"
 
 

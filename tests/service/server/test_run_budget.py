@@ -48,6 +48,6 @@ async def test_a_request_lowers_the_budget_and_never_raises_it(
     run = SimpleNamespace(id=uuid.uuid4().hex, request=request, traceparent=None)
     make = RunMaker(cast("Any", engine), cast("Store", None))
     with pytest.raises(_Started):
-        await make(cast("StoredRun", run), cast("RunEvents", None))
+        await make(cast("StoredRun", run), RunEvents(run.id))
     assert engine.asked is not None
     assert engine.asked.budget == holds

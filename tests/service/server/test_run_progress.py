@@ -1,8 +1,8 @@
 """What events become on a run's page: lanes, words, and a waterfall in which nothing is markup."""
 
-import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.service.server.markup import EVIL, assert_inert
@@ -19,18 +19,22 @@ from trading_graph.service.server.pages.run_progress import (
     read_progress,
     waterfall,
 )
+from trading_graph.service.server.run_events import AnyRunEvent, RunEvent, VerdictReached
 
 NVDA = RunRequest(symbol="NVDA")
 
 
-def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> str:
+def event(kind: str, span: str, start: float, end: float | None = None, **more: Any) -> RunEvent:
     what = "started" if end is None else "ended"
     times = {"start": start} if end is None else {"start": start, "end": end}
-    return json.dumps({"type": f"{kind}.{what}", "span_id": span, "name": kind, **times, **more})
+    made: RunEvent = msgspec.convert(
+        {"type": f"{kind}.{what}", "span_id": span, "name": kind, **times, **more}, AnyRunEvent
+    )
+    return made
 
 
-def told(*bodies: str) -> RunProgress:
-    return read_progress(NVDA, enumerate(bodies, 1))
+def told(*events: RunEvent) -> RunProgress:
+    return read_progress(NVDA, events)
 
 
 def work(found: RunProgress, span_id: str) -> WorkItem:
@@ -97,7 +101,7 @@ def test_a_killed_process_leaves_cut_work_and_no_gap() -> None:
 
 
 def test_at_the_end_of_a_run_nothing_goes_on() -> None:
-    found = read_progress(NVDA, enumerate([MARKET], 1), ended=103.0)
+    found = read_progress(NVDA, [MARKET], ended=103.0)
     assert (work(found, "a").end, work(found, "a").cut) == (103.0, True)
 
 
@@ -111,8 +115,7 @@ def test_what_was_cancelled_has_not_failed() -> None:
 
 
 def test_events_of_other_kinds_are_passed_over() -> None:
-    other = '{"type": "verdict", "passed": true}'
-    found = told(other, event("tool", "t", 1.0, parent_id="nobody"), MARKET)
+    found = told(VerdictReached(passed=True), event("tool", "t", 1.0, parent_id="nobody"), MARKET)
     assert [w.span_id for lane in found.lanes for w in lane.work] == ["a"]
 
 

@@ -14,10 +14,16 @@ from tests.service.store_writer import writer_of
 from tests.toolkit.upstream import Clock
 from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
+from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_queue
 from trading_graph.service.server.disk_room import DiskRoom
-from trading_graph.service.server.run_events import RunEvents, RunStarted
+from trading_graph.service.server.run_events import (
+    RunEvents,
+    RunFinished,
+    RunStarted,
+    read_events,
+)
 from trading_graph.service.server.run_queue import (
     IdempotencyConflictError,
     QueueClosingError,
@@ -83,7 +89,9 @@ def queue_of(
     """A queue whose files are beside the store's."""
     out = folder_of(store)
     room = DiskRoom(out, needed)
-    return RunQueue(store, RunFiles(out), room, str, at_once=at_once, in_line=in_line, clock=clock)
+    return RunQueue(
+        store, RunFiles(out), out, room, str, at_once=at_once, in_line=in_line, clock=clock
+    )
 
 
 def folder_of(store: Store) -> Path:
@@ -281,9 +289,10 @@ async def test_one_that_fails_says_why_and_the_next_is_made(store: Store) -> Non
         failed = await store.run(bad)
         assert failed is not None
         assert (failed.state, failed.error) == (RunState.FAILED, "the model said no")
-        told = [body for _, body in await store.events(bad)]
-        assert "the model said no" in told[-1]
-        assert '"finished"' in told[-1]
+        folder = RunFolder(folder_of(store), bad)
+        (end,) = await asyncio.to_thread(read_events, failed, folder, is_judged=False)
+        assert isinstance(end, RunFinished)
+        assert (end.state, end.error) == (RunState.FAILED, "the model said no")
 
 
 async def test_one_that_waits_is_cancelled_and_never_made(store: Store) -> None:
@@ -291,9 +300,11 @@ async def test_one_that_waits_is_cancelled_and_never_made(store: Store) -> None:
     maker.hold("A")
     async with queued(store, maker) as queue:
         first, second, third = await submitted(queue, "A", "B", "C")
+        events = queue.events(second)
+        assert events is not None
         await asyncio.gather(*(queue.cancel(second) for _ in range(5)))
         assert await state(store, second) is RunState.CANCELLED
-        assert len(await store.events(second)) == 1, "its end is told once"
+        assert len(events.told) == 1, "its end is told once"
         maker.release()
         await until(store, third, RunState.DONE)
     assert maker.began == ["A", "C"]
@@ -317,13 +328,15 @@ async def test_one_that_is_made_is_cancelled_and_the_next_is_made(store: Store) 
 async def test_cancelled_at_any_moment_it_is_over_and_so_kept(store: Store, turns: int) -> None:
     async with queued(store, Maker()) as queue:
         (run_id,) = await submitted(queue, "A")
+        events = queue.events(run_id)
         for _ in range(turns):
             await asyncio.sleep(0.0005 * (turns % 3))
         async with asyncio.timeout(PATIENCE_S):
             await queue.cancel(run_id)
         assert await state(store, run_id) in (RunState.CANCELLED, RunState.DONE)
         assert queue.events(run_id) is None
-        assert '"finished"' in (await store.events(run_id))[-1][1]
+        assert events is not None
+        assert isinstance(events.told[-1], RunFinished)
 
 
 @pytest.mark.parametrize("turns", range(6))

@@ -63,7 +63,7 @@ async def test_a_run_leaves_everything_that_its_links_name(tmp_path: Path) -> No
             assert f'src="{links["chart"]}"' in await answer.text()
         async with service.http.get(links["trace"]) as answer:
             lines = (await answer.text()).splitlines()
-        assert all(json.loads(line)["resourceSpans"] for line in lines)
+        assert all("resourceSpans" in json.loads(line) for line in lines)
         diagnosis = await service.get(links["diagnosis"])
         assert diagnosis
         async with service.http.get(f"{links['diagnosis']}?format=html") as answer:

@@ -1,7 +1,9 @@
-"""The journal of a run, and a run that another process continues after a kill."""
+"""The log of a run, and a run that another process continues after a kill."""
 
 import asyncio
 import contextvars
+import fcntl
+import json
 import random
 import signal
 import subprocess
@@ -16,11 +18,13 @@ from opentelemetry import trace as api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 
-from tests.run_lives import Life, provider
+from tests.run_lives import Life, of_an_earlier_release, provider
 from trading_graph.otel import spans
 from trading_graph.otel.export import TraceFile
-from trading_graph.otel.files.journal import Journal, is_locked, read_unfinished_run
-from trading_graph.otel.sources import read
+from trading_graph.otel.files.run_log import JOURNAL, RunLog, as_spans, is_locked, is_open
+from trading_graph.otel.files.span_lines import to_line
+from trading_graph.otel.files.unfinished_run import bring_up, read_log, read_unfinished_run
+from trading_graph.otel.sources import parse, read
 from trading_graph.otel.spans import UnfinishedRun
 from trading_graph.otel.trace import ERROR, SpanTable, semconv
 from trading_graph.otel.verdict import completeness, interruptions
@@ -61,7 +65,7 @@ def in_own_context(program: Callable[[], object]) -> None:
 
 
 def resume(life: Life) -> SpanTable:
-    unfinished = read_unfinished_run(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace)
     assert unfinished is not None
     file, tracer_provider = life.take_up(), provider()
 
@@ -85,7 +89,7 @@ def first_life(folder: Path, parent: Context | None = None) -> Life:
 
 def test_what_was_open_is_ended_as_killed_with_its_own_ids(tmp_path: Path) -> None:
     life = first_life(tmp_path)
-    (before,) = read(life.trace, life.path)
+    (before,) = parse(as_spans(life.trace.read_bytes()), "log")
     trace = resume(life)
     assert completeness(trace).exact
     killed_rows = [row for row in range(len(trace)) if _error(trace, row) == semconv.KILLED]
@@ -106,7 +110,7 @@ def test_what_was_open_is_ended_as_killed_with_its_own_ids(tmp_path: Path) -> No
 
 def test_the_time_without_a_process_is_a_span_of_its_own(tmp_path: Path) -> None:
     life = first_life(tmp_path)
-    unfinished = read_unfinished_run(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace)
     assert unfinished is not None
     time.sleep(0.1)
     resumed_at = time.time_ns()
@@ -131,36 +135,117 @@ def test_a_run_under_a_caller_stays_under_it(tmp_path: Path) -> None:
     assert trace.orphans == [state.run], "the caller's span is not here"
 
 
-def test_a_clean_end_leaves_no_journal(tmp_path: Path) -> None:
+def test_the_log_of_a_run_says_whether_that_is_over(tmp_path: Path) -> None:
     life = first_life(tmp_path)
-    assert life.path.exists()
+    assert is_open(life.trace)
     resume(life)
-    assert not life.path.exists()
-    with pytest.raises(FileNotFoundError):
-        Journal.take_up(life.path)
+    assert not is_open(life.trace)
 
 
-def test_the_journal_holds_no_secret(tmp_path: Path) -> None:
+def test_a_log_that_was_copied_is_a_trace(tmp_path: Path) -> None:
+    """Nobody resumes the copy, and its last sign of life is not when it was copied."""
     life = first_life(tmp_path)
-    assert b"execute_tool" in life.path.read_bytes()
-    assert b"s3cret-value" not in life.path.read_bytes()
+    copy = tmp_path / "elsewhere" / "trace.jsonl"
+    copy.parent.mkdir()
+    copy.write_bytes(life.trace.read_bytes())
+    assert not is_open(copy)
 
 
-def test_only_one_process_has_a_journal(tmp_path: Path) -> None:
-    path = tmp_path / "open.jsonl"
-    first = Journal.begin(path)
+def test_the_log_holds_no_secret(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    assert b"execute_tool" in life.trace.read_bytes()
+    assert b"s3cret-value" not in life.trace.read_bytes()
+
+
+def test_only_one_process_has_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    first = RunLog.begin(path)
     assert is_locked(path)
-    assert Journal.take_up(path) is None
+    assert RunLog.take_up(path) is None
     first.close(over=False)
     assert not is_locked(path)
-    second = Journal.take_up(path)
+    second = RunLog.take_up(path)
     assert second is not None
     assert is_locked(path)
     second.close(over=True)
 
 
+def test_a_log_says_starts_and_ends_in_their_order(tmp_path: Path) -> None:
+    """A reader of OTLP sees the ended spans alone, and none of them twice."""
+    life = first_life(tmp_path)
+    trace = resume(life)
+    log = [(span.name, bool(span.end_time)) for span in read_log(life.trace)]
+    root, second, tool = "invoke_workflow w", "invoke_agent second", "execute_tool t"
+    assert log == [
+        (root, False),
+        ("invoke_agent first", False),
+        ("invoke_agent first", True),
+        (second, False),
+        (tool, False),
+        # The next process opens them again, to end them.
+        (root, False),
+        (second, False),
+        (second, True),
+        (tool, False),
+        (tool, True),
+        ("interruption", False),
+        ("interruption", True),
+        (second, False),
+        (second, True),
+        (root, True),
+    ]
+    ended = [
+        span
+        for line in life.trace.read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    assert [each["name"] for each in ended] == [name for name, has_ended in log if has_ended]
+    assert all(int(each["endTimeUnixNano"]) for each in ended)
+    assert len(trace) == len(ended)
+
+
+def test_the_two_files_of_an_earlier_release_become_a_log(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    log, unfinished = read_log(life.trace), read_unfinished_run(life.trace)
+    of_an_earlier_release(life.trace)
+    sign = (life.trace.with_name(JOURNAL)).stat().st_mtime_ns
+    assert bring_up(life.trace)
+    assert not life.trace.with_name(JOURNAL).exists()
+    assert life.trace.stat().st_mtime_ns == sign, "the last sign of life"
+    assert [to_line([span]) for span in read_log(life.trace)] == [to_line([span]) for span in log]
+    again = read_unfinished_run(life.trace)
+    assert unfinished is not None
+    assert again is not None
+    assert [span.name for span in again.open_spans] == [span.name for span in unfinished.open_spans]
+    assert completeness(resume(life)).exact
+
+
+def test_a_live_process_of_an_earlier_release_keeps_its_files(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    of_an_earlier_release(life.trace)
+    with life.trace.with_name(JOURNAL).open("ab") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert not bring_up(life.trace)
+        assert life.trace.with_name(JOURNAL).exists()
+
+
+def test_a_trace_of_an_earlier_release_is_read_as_if_it_were_a_log(tmp_path: Path) -> None:
+    life = first_life(tmp_path)
+    resume(life)
+    of_an_earlier_release(life.trace)
+    life.trace.with_name(JOURNAL).unlink()
+    log = [(span.name, bool(span.end_time)) for span in read_log(life.trace)]
+    assert log[0] == ("invoke_workflow w", False)
+    assert log[-1] == ("invoke_workflow w", True)
+    times = [span.end_time or span.start_time or 0 for span in read_log(life.trace)]
+    assert times == sorted(times)
+    assert len(log) == 2 * len(read(life.trace)[0])
+
+
 def test_a_run_that_has_ended_is_not_unfinished(tmp_path: Path) -> None:
-    """The process died between the end of the run's span and the removal of its journal."""
+    """The process died between the end of the run's span and the last line of its log."""
     life = Life(tmp_path)
     file, tracer_provider = life.begin(), provider()
 
@@ -170,14 +255,14 @@ def test_a_run_that_has_ended_is_not_unfinished(tmp_path: Path) -> None:
 
     asyncio.run(program())
     life.die(file)
-    assert read_unfinished_run(life.trace, life.path) is None
+    assert read_unfinished_run(life.trace) is None
 
 
-@pytest.mark.parametrize("name", ["trace.jsonl", "open.jsonl"])
-def test_a_line_that_was_cut_off_is_dropped_and_written_over(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("part", [b'{"resourceSpans":[{"scopeSp', b'{"resourceSpans":[],"sta'])
+def test_a_line_that_was_cut_off_is_dropped_and_written_over(tmp_path: Path, part: bytes) -> None:
     life = first_life(tmp_path)
-    with (tmp_path / name).open("ab") as file:
-        file.write(b'{"resourceSpans":[{"scopeSp')
+    with life.trace.open("ab") as file:
+        file.write(part)
     trace = resume(life)
     assert completeness(trace).exact
     assert not trace.flaws
@@ -191,12 +276,12 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     from tests.run_lives import Life, provider
     from trading_graph.otel import spans
-    from trading_graph.otel.files.journal import read_unfinished_run
+    from trading_graph.otel.files.unfinished_run import read_unfinished_run
 
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     life, done = Life(folder), folder / "done"
-    unfinished = read_unfinished_run(life.trace, life.path) if life.path.exists() else None
-    file = life.take_up() if life.path.exists() else life.begin()
+    unfinished = read_unfinished_run(life.trace) if life.trace.exists() else None
+    file = life.take_up() if life.trace.exists() else life.begin()
     chance = random.Random(seed)
 
     async def work(depth):
@@ -243,7 +328,7 @@ def test_a_program_killed_at_any_moment_leaves_a_trace_that_becomes_whole(
             process.send_signal(signal.SIGKILL)
             kills += process.wait() == -signal.SIGKILL
             process.stdout.close()
-            if (folder / "open.jsonl").exists():
+            if is_open(folder / "trace.jsonl"):
                 continue
         else:
             process.communicate()
@@ -289,7 +374,7 @@ def test_a_run_that_failed_is_gone_on_with_in_the_same_trace(tmp_path: Path) -> 
     life = failed_life(tmp_path)
     (before,) = read(life.trace)
     assert completeness(before).exact
-    unfinished = read_unfinished_run(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace)
     assert unfinished is not None
     assert unfinished.open_spans == ()
     assert unfinished.failure.endswith("BrokenError")
@@ -322,12 +407,12 @@ def test_the_last_end_of_a_resumed_run_counts_in_any_order(tmp_path: Path, backw
 
 def test_a_failed_run_that_is_killed_when_it_goes_on_was_killed(tmp_path: Path) -> None:
     life = failed_life(tmp_path)
-    unfinished = read_unfinished_run(life.trace, life.path)
+    unfinished = read_unfinished_run(life.trace)
     file, tracer_provider = life.take_up(), provider()
     in_own_context(
         lambda: asyncio.run(dies_in_the_second(life, file, tracer_provider, None, unfinished))
     )
-    again = read_unfinished_run(life.trace, life.path)
+    again = read_unfinished_run(life.trace)
     assert again is not None
     assert [span.name for span in again.open_spans] == [
         "invoke_agent second",
