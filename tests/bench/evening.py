@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.bench.scripts import Call, Script
 from trading_graph.graph.chat import rate_limits
-from trading_graph.graph.chat.rate_limits import Bound, RateLimits, Sent
+from trading_graph.graph.chat.rate_limits import Bound, RateLimits, SentRequest
 from trading_graph.service.shared.tables import SLOTS
 
 Process = Generator[float | None, None, None]
@@ -60,14 +60,14 @@ class ModelLine:
     def __init__(
         self, clock: VirtualClock, limits: RateLimits, window_s: float, slot_s: float
     ) -> None:
-        self.sent: list[Sent] = []
+        self.sent: list[SentRequest] = []
         """What was sent, and what answers took beyond what was expected, in order of time."""
         self.waited: dict[Bound, float] = defaultdict(float)
         self._clock = clock
         self._limits = limits
         self._window_s = window_s
         self._slot_s = slot_s
-        self._counted: deque[Sent] = deque()
+        self._counted: deque[SentRequest] = deque()
         self._requests = self._tokens = 0
         self._waiting: deque[tuple[Process, int]] = deque()
 
@@ -80,7 +80,7 @@ class ModelLine:
     def settle(self, tokens: int) -> None:
         """Count what an answer took beyond what was expected, from now on."""
         if tokens > 0:
-            self._count(Sent(self._clock.now, tokens, requests=0))
+            self._count(SentRequest(self._clock.now, tokens, requests=0))
 
     def _serve(self) -> Process:
         while self._waiting:
@@ -91,7 +91,7 @@ class ModelLine:
                 yield fits_at - self._clock.now
                 continue
             self._waiting.popleft()
-            self._count(Sent(self._clock.now, tokens))
+            self._count(SentRequest(self._clock.now, tokens))
             self._clock.start(process)
 
     def _earliest(self, tokens: int) -> tuple[float, Bound]:
@@ -114,13 +114,13 @@ class ModelLine:
             )
         return fits_at, bound
 
-    def _end(self, sent: Sent) -> float:
+    def _end(self, sent: SentRequest) -> float:
         """Until when something counts."""
         if not self._slot_s:
             return sent.at + self._window_s
         return math.ceil(sent.at / self._slot_s) * self._slot_s + self._window_s
 
-    def _count(self, sent: Sent) -> None:
+    def _count(self, sent: SentRequest) -> None:
         self.sent.append(sent)
         self._counted.append(sent)
         self._requests += sent.requests
@@ -216,7 +216,7 @@ class Played:
     agents: list[float] = field(default_factory=list)
     runs: list[float] = field(default_factory=list)
     waited_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    sent: dict[str, Sequence[Sent]] = field(default_factory=dict)
+    sent: dict[str, Sequence[SentRequest]] = field(default_factory=dict)
 
 
 def play(evening: Evening, seed: int = 0) -> Played:
