@@ -236,14 +236,13 @@ def report() -> None:
     "--at-once",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Runs at once in each worker; the word of the worker that started last holds for all. "
-    "Default: TRADING_GRAPH_PORTFOLIO_AT_ONCE, else 8.",
+    help="Runs at once in this worker. Default: TRADING_GRAPH_PORTFOLIO_AT_ONCE, else 8.",
 )
 @click.option(
     "--at-once-in-all",
     type=click.IntRange(min=1),
     metavar="M",
-    help="Runs at once in all workers together. Default: no limit.",
+    help="Begin none while so many go on in all workers together. Default: no limit.",
 )
 @click.option(
     "--drain",

@@ -17,9 +17,10 @@ from trading_graph.service.errors import PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.extras import VERSION
 from trading_graph.service.log import LOG, logging_to
+from trading_graph.service.portfolio.durable.claims import Pace
 from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.share import OpensEngine
-from trading_graph.service.portfolio.durable.worker import Pace, serve
+from trading_graph.service.portfolio.durable.worker import serve
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import TickerDayProgress
 from trading_graph.service.portfolio.run_tally import RunTally

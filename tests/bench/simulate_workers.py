@@ -27,7 +27,7 @@ from tests.bench.worker_runs import Measured, make_portfolio
 from trading_graph.graph.chat.rate_limits import RateLimits, in_words
 from trading_graph.otel.sources import read
 from trading_graph.otel.vocabularies import Role
-from trading_graph.service.portfolio.durable.worker import POLL_S
+from trading_graph.service.portfolio.durable.queue import POLL_S
 from trading_graph.service.run.folder import TRACE
 
 CONNECTIONS = 97

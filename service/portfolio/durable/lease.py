@@ -61,6 +61,10 @@ class Lease(Protocol):
         """Whether another worker is dead; if so, nobody else takes its runs in the block."""
         ...
 
+    def alone(self, duty: str) -> AbstractAsyncContextManager[bool]:
+        """Whether nobody else sees to a duty now; if so, nobody else does in the block."""
+        ...
+
 
 class FileLease:
     """The lease of the one worker of an SQLite database."""
@@ -81,6 +85,11 @@ class FileLease:
     async def dead(self, worker: str) -> AsyncIterator[bool]:
         """Whether another worker is dead, which every other one is."""
         yield worker != self._worker
+
+    @asynccontextmanager
+    async def alone(self, duty: str) -> AsyncIterator[bool]:
+        """Return True: there is no other worker."""
+        yield True
 
 
 @asynccontextmanager
@@ -144,8 +153,22 @@ class PostgresLease:
     @asynccontextmanager
     async def dead(self, worker: str) -> AsyncIterator[bool]:
         """Whether another worker is dead; if so, nobody else takes its runs in the block."""
-        key = _key("worker", worker)
-        if worker == self._worker or not await self._ask("SELECT pg_try_advisory_lock(%s)", key):
+        if worker == self._worker:
+            yield False
+            return
+        async with self._locked(_key("worker", worker)) as is_dead:
+            yield is_dead
+
+    @asynccontextmanager
+    async def alone(self, duty: str) -> AsyncIterator[bool]:
+        """Whether nobody else sees to a duty now; if so, nobody else does in the block."""
+        async with self._locked(_key("duty", duty)) as is_alone:
+            yield is_alone
+
+    @asynccontextmanager
+    async def _locked(self, key: int) -> AsyncIterator[bool]:
+        """Whether a lock is free; if so, it is this worker's for the duration of the block."""
+        if not await self._ask("SELECT pg_try_advisory_lock(%s)", key):
             yield False
             return
         try:

@@ -16,16 +16,25 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
+from dbos import error as dbos_error
 
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.durable.database import Database
 
 APPLICATION = "trading-graph"
 PORTFOLIOS, TICKER_DAYS = "portfolios", "ticker-days"
-"""The lines. A portfolio's workflow has no runs of its own, so it takes no slot from those."""
+"""The lines. A portfolio's workflow has no runs of its own, so it takes no slot from those.
+
+DBOS hands nothing out of the line of ticker-days: a worker moves what it does into one of its own.
+"""
 
 PORTFOLIO_WORKFLOW, TICKER_DAY_WORKFLOW = "portfolio", "ticker_day"
 _LINES = {PORTFOLIO_WORKFLOW: PORTFOLIOS, TICKER_DAY_WORKFLOW: TICKER_DAYS}
+_OF = f"{TICKER_DAYS} of "
+POLL_S = 0.2
+"""How often a worker looks for ticker-days that it has claimed; each look is two transactions."""
+_PORTFOLIO_POLL_S = 0.5
+_PORTFOLIOS_AT_ONCE = 50
 
 
 class WorkState(StrEnum):
@@ -95,9 +104,71 @@ class WorkQueue:
             workflow_ids=None if workflow_ids is None else list(workflow_ids),
         )
 
-    def under_way(self, worker: str | None = None) -> list[Work]:
-        """What is under way: all of it, or what one worker has."""
-        return self._listed(status=WorkState.UNDER_WAY.value, executor_id=worker)
+    def under_way(self) -> list[Work]:
+        """What is under way."""
+        return self._listed(status=WorkState.UNDER_WAY.value)
+
+    def claimed(self, worker: str) -> list[Work]:
+        """What is in the line of a worker and has not begun."""
+        return self._listed(status=WorkState.IN_LINE.value, queue_name=line_of(worker))
+
+    def left_by(self, worker: str) -> list[Work]:
+        """What a worker has under way, and what it has claimed."""
+        mine = self._listed(status=WorkState.UNDER_WAY.value, executor_id=worker)
+        return mine + self.claimed(worker)
+
+    def open_lines(self, worker: str) -> None:
+        """Declare the lines that a worker takes from: that of portfolios, and its own."""
+        with _answering(self.database):
+            self._client.register_queue(
+                PORTFOLIOS,
+                worker_concurrency=_PORTFOLIOS_AT_ONCE,
+                polling_interval_sec=_PORTFOLIO_POLL_S,
+            )
+            self._client.register_queue(line_of(worker), polling_interval_sec=POLL_S)
+
+    def close_line(self, worker: str) -> None:
+        """Forget the line of a worker that is gone, in which nothing is."""
+        with _answering(self.database):
+            self._client.delete_queue(line_of(worker))
+
+    def workers(self) -> set[str]:
+        """The workers that have a line; some may be dead."""
+        return {name.removeprefix(_OF) for name in self._lines_of_workers()}
+
+    def _lines_of_workers(self) -> list[str]:
+        with _answering(self.database):
+            queues = self._client.list_queues()
+        return [each.name for each in queues if each.name.startswith(_OF)]
+
+    def has_waiting(self, version: str) -> bool:
+        """Whether a ticker-day waits that nobody has claimed."""
+        return bool(self._waiting(version, 1))
+
+    def claim(self, worker: str, version: str, most: int, in_all: int | None) -> list[str]:
+        """Move ticker-days into the line of a worker, and return the ids of their workflows.
+
+        No more than so `most`, and none beyond `in_all` with what all workers have. Nobody else may
+        claim meanwhile.
+        """
+        if in_all is not None:
+            states = [state.value for state in WorkState]
+            had = self._listed(status=states, queue_name=self._lines_of_workers())
+            most = min(most, in_all - len(had))
+        ids = [work.workflow_id for work in self._waiting(version, most)] if most > 0 else []
+        if ids:
+            with _answering(self.database):
+                self._client.resume_workflows(ids, queue_name=line_of(worker))
+        return ids
+
+    def _waiting(self, version: str, most: int) -> list[Work]:
+        """Those that wait longest."""
+        return self._listed(
+            status=WorkState.IN_LINE.value,
+            queue_name=TICKER_DAYS,
+            app_version=version,
+            limit=most,
+        )
 
     def _listed(self, **conditions: Any) -> list[Work]:
         with _answering(self.database):
@@ -119,6 +190,11 @@ class WorkQueue:
         if ids:
             with _answering(self.database):
                 self._client.cancel_workflows(ids)
+
+
+def line_of(worker: str) -> str:
+    """The name of the line of a worker: what it has claimed, and what it has under way of that."""
+    return _OF + worker
 
 
 def workflow_id(id_: str) -> str:
@@ -145,8 +221,9 @@ def _work(row: WorkflowStatus) -> Work:
 def _answering(database: Database) -> Iterator[None]:
     try:
         yield
-    except sa.exc.DBAPIError as error:
-        reason = (str(error.orig or error).strip().splitlines() or ["it is silent"])[0]
+    except (sa.exc.DBAPIError, dbos_error.DBOSException) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = (str(cause).strip().splitlines() or ["it is silent"])[0]
         raise PortfolioError(
             f"The database {database.name} does not answer: {reason.rstrip('.;')}; see that it is "
             "there, then do the same again."

@@ -1,7 +1,9 @@
 """The reaper: gives the work of dead workers to others, and tells of work that nobody takes.
 
-Every worker has one. That a worker is dead is known by its lease, which is then held by the reaper
-while it looks again at what that worker had: so two reapers never give the same work out twice.
+Every worker has one, and one of them looks at a time, so that a hundred workers do not ask after
+each other all the time. That a worker is dead is known by its lease, which is then held by the
+reaper while it looks again at what that worker had: so two reapers never give the same work out
+twice.
 """
 
 import asyncio
@@ -44,14 +46,9 @@ class Reaper:
             await asyncio.sleep(_LOOK_S)
 
     async def _look(self, *, alarm: bool) -> None:
-        under_way = await asyncio.to_thread(self._queue.under_way)
-        for worker in sorted({work.worker for work in under_way}):
-            async with self._lease.dead(worker) as is_dead:
-                if is_dead:
-                    left = await asyncio.to_thread(self._queue.under_way, worker)
-                    await asyncio.to_thread(self._queue.give_back, left)
-                    if left:
-                        self._tell(f"Worker {worker} is dead; what it had goes on: {_named(left)}.")
+        async with self._lease.alone("reaper") as is_alone:
+            if is_alone:
+                await self._reap_dead()
         if alarm:
             works = await asyncio.to_thread(self._queue.unfinished)
             for version, number in versions_of(works).items():
@@ -61,6 +58,18 @@ class Reaper:
                         f"ticker-days, and this one is of {self._version}; start one of that "
                         "version until they are over, or cancel the portfolios."
                     )
+
+    async def _reap_dead(self) -> None:
+        under_way = await asyncio.to_thread(self._queue.under_way)
+        workers = await asyncio.to_thread(self._queue.workers)
+        for worker in sorted(workers | {work.worker for work in under_way}):
+            async with self._lease.dead(worker) as is_dead:
+                if is_dead:
+                    left = await asyncio.to_thread(self._queue.left_by, worker)
+                    await asyncio.to_thread(self._queue.give_back, left)
+                    await asyncio.to_thread(self._queue.close_line, worker)
+                    if left:
+                        self._tell(f"Worker {worker} is dead; what it had goes on: {_named(left)}.")
 
 
 def _named(works: Sequence[Work]) -> str:

@@ -16,7 +16,6 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from dbos import DBOS, DBOSConfig
@@ -24,6 +23,7 @@ from dbos import DBOS, DBOSConfig
 from trading_graph.service.log import LOG
 from trading_graph.service.portfolio.durable.cancelling import cancel_waiting
 from trading_graph.service.portfolio.durable.checkpoints import LeasedKeeper
+from trading_graph.service.portfolio.durable.claims import Claims, Pace
 from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.lease import (
     Lease,
@@ -35,8 +35,8 @@ from trading_graph.service.portfolio.durable.queue import (
     PORTFOLIO_WORKFLOW,
     PORTFOLIOS,
     TICKER_DAY_WORKFLOW,
-    TICKER_DAYS,
     WorkQueue,
+    line_of,
 )
 from trading_graph.service.portfolio.durable.reaper import Reaper
 from trading_graph.service.portfolio.durable.run_files import TickerDayLogs
@@ -52,26 +52,10 @@ from trading_graph.toolkit.house import House
 
 REJOIN = "--rejoin"
 _LOOK_S = 0.25
-POLL_S = 0.2
-"""How often a worker looks for ticker-days; each look is two transactions."""
-_POLL_FOR_PORTFOLIOS_S = 0.5
 _CONNECTIONS = 4
 """How many connections DBOS keeps for its transactions, besides the one that it listens on."""
-_PORTFOLIOS_AT_ONCE = 50
 _LOOKED_AT_PER_S = 500
 _ENGINES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How many runs a worker has at once, all workers have, and how long one waits for its own.
-
-    `drain_s` is for how long a worker that is told to stop lets its runs go on.
-    """
-
-    at_once: int
-    at_once_in_all: int | None
-    drain_s: float
 
 
 class Worker:
@@ -82,6 +66,7 @@ class Worker:
         settings: Settings,
         queue: WorkQueue,
         lease: Lease,
+        claims: Claims,
         open_engine: OpensEngine,
         keeper: RunKeeper,
         listener: PortfolioListener,
@@ -90,6 +75,7 @@ class Worker:
         self._settings = settings
         self._queue = queue
         self._lease = lease
+        self._claims = claims
         self._open_engine = open_engine
         self._keeper = keeper
         self._listener = listener
@@ -107,6 +93,19 @@ class Worker:
         self._stops += 1
         self._stopped.set()
 
+    def rely_on(self, task: "asyncio.Task[None]") -> None:
+        """Stop where a task fails that the worker cannot do without."""
+        task.add_done_callback(self._look_after)
+
+    def _look_after(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        LOG.error("The worker stops", exc_info=error)
+        self.failure = self.failure or error
+        self.stop()
+
     async def wait_for_stop(self) -> None:
         """Return when the worker was told to stop, or cannot go on."""
         await self._stopped.wait()
@@ -123,13 +122,14 @@ class Worker:
 
     async def ticker_day(self, portfolio_id: str, run_id: str) -> None:
         """The workflow of a ticker-day: it returns when that is over, or is cancelled."""
-        async with self._working(run_id), self._share(portfolio_id) as share:
-            if share is None:
-                return  # it is cancelled, or somebody has deleted it
-            (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
-            await share.make(ticker_day)
-            if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
-                await _for_ever()
+        with self._claims.under_way(run_id):
+            async with self._working(run_id), self._share(portfolio_id) as share:
+                if share is None:
+                    return  # it is cancelled, or somebody has deleted it
+                (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
+                await share.make(ticker_day)
+                if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
+                    await _for_ever()
 
     async def portfolio(self, portfolio_id: str) -> None:
         """The workflow of a portfolio: put its ticker-days into the line, and end its trace."""
@@ -170,9 +170,7 @@ class Worker:
         except Exception as error:
             # Another worker, or this one later, may do better. A try that had begun counts as one
             # in which the worker died.
-            LOG.error("The worker stops", exc_info=error)
-            self.failure = self.failure or error
-            self.stop()
+            self._give_up(error)
             await _for_ever()
 
     @asynccontextmanager
@@ -261,20 +259,30 @@ async def serve(
             lease = await stack.enter_async_context(file_lease(database, name))
             keeper = FileKeeper()
         queue = stack.enter_context(WorkQueue.of(database))
-        worker = Worker(settings, queue, lease, opens(keeper, house), keeper, listener, version)
+        claims = Claims(queue, lease, name, version, pace)
+        worker = Worker(
+            settings, queue, lease, claims, opens(keeper, house), keeper, listener, version
+        )
         loop = asyncio.get_running_loop()
         for word in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(word, worker.stop)
+        await asyncio.to_thread(queue.open_lines, name)
         _launch(database, name, version, worker)
-        await asyncio.to_thread(_register, pace)
+        taking = asyncio.create_task(claims.take(), name="claims")
         reaper = asyncio.create_task(Reaper(queue, lease, version, tell).reap(), name="reaper")
+        for task in (taking, reaper):
+            worker.rely_on(task)
         tell(f"Worker {name} serves {database.name}: {pace.at_once} runs at once.")
         await worker.wait_for_stop()
+        claims.stop()
+        await asyncio.wait([taking])
+        await claims.give_back()
         if worker.failure is None:
             tell(f"Worker {name} takes nothing more, and ends what it has.")
         await worker.drain(pace.drain_s if worker.failure is None else 0)
         reaper.cancel()
-        await asyncio.to_thread(lambda: queue.give_back(queue.under_way(name)))
+        await asyncio.to_thread(lambda: queue.give_back(queue.left_by(name)))
+        await asyncio.to_thread(queue.close_line, name)
         end(worker.failure)
 
 
@@ -293,7 +301,7 @@ def _launch(database: Database, name: str, version: str, worker: Worker) -> None
     DBOS(config=config)
     DBOS.workflow(name=PORTFOLIO_WORKFLOW)(_portfolio_of(worker))
     DBOS.workflow(name=TICKER_DAY_WORKFLOW)(_ticker_day_of(worker))
-    DBOS.listen_queues([PORTFOLIOS, TICKER_DAYS])
+    DBOS.listen_queues([PORTFOLIOS, line_of(name)])
     DBOS.launch()
 
 
@@ -309,23 +317,6 @@ def _ticker_day_of(worker: Worker) -> Callable[[str, str], Coroutine[Any, Any, N
         await worker.ticker_day(portfolio_id, run_id)
 
     return ticker_day
-
-
-def _register(pace: Pace) -> None:
-    """Declare the lines; the pace that was declared last holds for all workers."""
-    DBOS.register_queue(
-        PORTFOLIOS,
-        worker_concurrency=_PORTFOLIOS_AT_ONCE,
-        polling_interval_sec=_POLL_FOR_PORTFOLIOS_S,
-        on_conflict="always_update",
-    )
-    DBOS.register_queue(
-        TICKER_DAYS,
-        worker_concurrency=pace.at_once,
-        global_concurrency=pace.at_once_in_all,
-        polling_interval_sec=POLL_S,
-        on_conflict="always_update",
-    )
 
 
 async def _for_ever() -> None:
