@@ -3,7 +3,7 @@
 One of 1 or more has at least two decimals.
 """
 
-from trading_graph.toolkit.tools.tool import price_digits
+from trading_graph.toolkit.price_digits import price_digits
 
 NOT_NAMED = "currency not named"
 

@@ -17,11 +17,8 @@ from trading_graph.graph.backends import open_backends
 from trading_graph.graph.options import Options
 from trading_graph.otel.export import LangSmithTarget, Telemetry, set_up
 from trading_graph.service.extras import VERSION
-from trading_graph.service.langsmith import (
-    langsmith_callbacks,
-    langsmith_mode,
-    langsmith_target,
-)
+from trading_graph.service.langsmith import langsmith_mode, langsmith_target
+from trading_graph.service.run.langsmith_tracer import langsmith_callbacks
 from trading_graph.service.run.monitoring import RunMetrics
 from trading_graph.service.run.request import default_date
 from trading_graph.service.settings import backend_choice, read_settings

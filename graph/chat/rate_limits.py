@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from langchain_core.messages import BaseMessage
 from opentelemetry.trace import Span
 
 from trading_graph.graph.backend_choice import ModelService
@@ -26,6 +26,9 @@ from trading_graph.otel import spans
 from trading_graph.otel.vocabularies.limits import DeclaredLimit
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import waiting
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 # Two requests that were sent a minute apart may arrive a little closer.
 WINDOW_S = 60.5
@@ -377,6 +380,6 @@ def declared_limits(service: ModelService) -> list[DeclaredLimit]:
     return declared
 
 
-def expected_tokens(messages: Sequence[BaseMessage]) -> int:
+def expected_tokens(messages: "Sequence[BaseMessage]") -> int:
     """About how many tokens a prompt will take: one for four characters, as English text has."""
     return sum(len(each.text) for each in messages) // 4

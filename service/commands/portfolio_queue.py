@@ -6,8 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trading_graph.otel.report.documents.document import encode
-from trading_graph.service.commands.portfolio import (
+from trading_graph.service.commands.portfolio_order import (
     REFUSAL,
     agree,
     announce,
@@ -17,13 +16,13 @@ from trading_graph.service.commands.portfolio import (
 from trading_graph.service.errors import BadListError, PortfolioError
 from trading_graph.service.exit_codes import ErrorKind, ExitCode, fail
 from trading_graph.service.extras import VERSION
+from trading_graph.service.lazy_import import load
 from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.engine import Attendance, DurableEngine
 from trading_graph.service.portfolio.durable.shared_folders import queued
 from trading_graph.service.portfolio.engine import PortfolioState
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.portfolio.forecast import forecast
-from trading_graph.service.portfolio.status_document import portfolio_json
 from trading_graph.service.portfolio.status_text import forecast_lines
 from trading_graph.service.settings import Settings, read_settings
 
@@ -56,8 +55,7 @@ def submit_command(
     engine = DurableEngine(settings.portfolios, place, VERSION)
     status = asyncio.run(engine.submit(order))
     if as_json:
-        results = folder.results(status.order, status.ticker_days)
-        sys.stdout.write(encode(portfolio_json(status, results, settings)) + "\n")
+        load("service.commands.portfolio:show_portfolio")(status, settings, as_json=True)
     else:
         sys.stdout.write(f"{order.id}\n")
         is_over = status.state is not PortfolioState.RUNNING

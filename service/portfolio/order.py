@@ -20,8 +20,8 @@ from trading_graph.service.errors import PortfolioError
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.portfolio.symbol_list import RefusedSymbol, SymbolList
 from trading_graph.service.portfolio.ticker_day import TickerDay
-from trading_graph.service.run.order import RunOrder, StoredModels
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.stored_models import StoredModels, models_of
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.live_access import Mode
 
@@ -95,13 +95,13 @@ class PortfolioOrder(BaseModel):
 
         Of the request neither symbol nor date count.
         """
-        run = RunOrder.of(request, choice, langsmith)
+        models = models_of(choice)
         options = _options(request)
         grid = [(date, symbol) for date in dates for symbol in symbols.symbols]
         common = {
             "options": _chosen(options),
-            "models": None if run.models is None else run.models.model_dump(),
-            "data": run.data,
+            "models": None if models is None else models.model_dump(),
+            "data": choice.data,
         }
         of_portfolio: dict[str, Any] = {
             **common,
@@ -133,10 +133,10 @@ class PortfolioOrder(BaseModel):
             refused=symbols.refused,
             duplicates=symbols.duplicates,
             request=options,
-            models=run.models,
-            data=run.data,
-            chat_latency_s=run.chat_latency_s,
-            fetch_latency_s=run.fetch_latency_s,
+            models=models,
+            data=choice.data,
+            chat_latency_s=choice.chat_latency_s,
+            fetch_latency_s=choice.fetch_latency_s,
             langsmith=langsmith,
             limits=limits,
         )
@@ -188,8 +188,7 @@ class PortfolioOrder(BaseModel):
             offline_requests_per_minute=self.limits.requests_per_minute,
             offline_tokens_per_minute=self.limits.tokens_per_minute,
         )
-        now = RunOrder.of(self.run_request(self.ticker_days[0]), choice, self.langsmith).models
-        if now != self.models:
+        if models_of(choice) != self.models:
             raise PortfolioError(
                 f"The portfolio {self.id} began with other models than those that the settings "
                 "name now; set OPENAI_API_KEY, OPENAI_BASE_URL, TRADING_GRAPH_QUICK_MODEL and "

@@ -40,11 +40,12 @@ from trading_graph.otel.spans import (
 from trading_graph.service.decision_log import DecisionLog
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.extras import VERSION
-from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks, langsmith_target
+from trading_graph.service.langsmith import LangSmithMode, langsmith_target
 from trading_graph.service.log import LOG
 from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.keeper import FileKeeper, Ownership, RunKeeper
+from trading_graph.service.run.langsmith_tracer import langsmith_callbacks
 from trading_graph.service.run.monitoring import RunMetrics, TimingLog
 from trading_graph.service.run.order import RunOrder
 from trading_graph.service.run.report import chart, report, unfinished_report

@@ -16,21 +16,12 @@ from trading_graph.graph.state import Usage
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.run.request import RunRequest
+from trading_graph.service.run.stored_models import StoredModels, describe, models_of
 from trading_graph.service.settings import Settings, backend_choice
 from trading_graph.toolkit.live_access import Mode
 
 _CHOSEN = ("data", "chat_latency_s", "fetch_latency_s", "cache", "pool")
 """What an order has of the choice of back ends, under the same names."""
-
-
-class StoredModels(BaseModel):
-    """The models of a run, and the address of their service."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    base_url: str | None
-    quick: str
-    deep: str
 
 
 class RunOrder(BaseModel):
@@ -56,7 +47,7 @@ class RunOrder(BaseModel):
     def of(cls, request: RunRequest, choice: BackendChoice, langsmith: LangSmithMode) -> Self:
         """The order of a run that begins."""
         chosen = {name: getattr(choice, name) for name in _CHOSEN}
-        return cls(request=request, models=_models(choice), langsmith=langsmith, **chosen)
+        return cls(request=request, models=models_of(choice), langsmith=langsmith, **chosen)
 
     @property
     def offline(self) -> bool:
@@ -86,15 +77,15 @@ class RunOrder(BaseModel):
 
         Raises NotResumableError for another model or other data than at the start.
         """
-        now = _models(choice)
+        now = models_of(choice)
         if self.data == choice.data:
             if self.models == now:
                 return self
             if undecided and self._differs_in_deep(now):
                 return self.model_copy(update={"models": now})
         raise NotResumableError(
-            f"The run began with {_describe(self.models)} and {self.data} data, and now "
-            f"{_describe(now)} and {choice.data} data would serve; set OPENAI_API_KEY, "
+            f"The run began with {describe(self.models)} and {self.data} data, and now "
+            f"{describe(now)} and {choice.data} data would serve; set OPENAI_API_KEY, "
             "OPENAI_BASE_URL, TRADING_GRAPH_QUICK_MODEL, TRADING_GRAPH_DEEP_MODEL and "
             "TRADING_GRAPH_DATA as they were, or start the analysis anew."
         )
@@ -104,17 +95,3 @@ class RunOrder(BaseModel):
         if self.models is None or now is None:
             return False
         return self.models.model_copy(update={"deep": now.deep}) == now
-
-
-def _models(choice: BackendChoice) -> StoredModels | None:
-    service = choice.model
-    if service is None:
-        return None
-    return StoredModels(base_url=service.base_url, quick=service.quick, deep=service.deep)
-
-
-def _describe(models: StoredModels | None) -> str:
-    if models is None:
-        return "the offline model"
-    where = f" at {models.base_url}" if models.base_url else ""
-    return f"{models.quick} and {models.deep}{where}"

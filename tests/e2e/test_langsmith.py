@@ -18,7 +18,8 @@ from trading_graph.otel.export import TraceFile, set_up
 from trading_graph.otel.sources import read
 from trading_graph.otel.sources.langsmith_query import LangSmithQuery
 from trading_graph.otel.verdict import Outcome, judge
-from trading_graph.service.langsmith import LangSmithMode, langsmith_callbacks
+from trading_graph.service.langsmith import LangSmithMode
+from trading_graph.service.run.langsmith_tracer import langsmith_callbacks
 
 
 def clear_langsmiths_cache() -> None:

@@ -15,7 +15,7 @@ from trading_graph.graph import prompts
 from trading_graph.graph.offline_model import OfflineModel
 from trading_graph.otel.redaction import Redactor
 from trading_graph.service.cli import main
-from trading_graph.service.langsmith import _Anonymizer
+from trading_graph.service.run.langsmith_tracer import _Anonymizer
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit
 

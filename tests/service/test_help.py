@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from trading_graph.service.cli import main
 from trading_graph.service.cli.lazy_command import LazyCommand
+from trading_graph.service.portfolio.durable.database import Database
 
 
 def commands(group: click.Group, *before: str) -> dict[str, click.Command]:
@@ -60,6 +62,32 @@ def modules_after(*words: str) -> set[str]:
 @pytest.mark.parametrize("command", ["", "portfolio", *COMMANDS])
 def test_help_imports_nothing_heavy(command: str) -> None:
     assert not modules_after(*command.split(), "--help") & set(HEAVY)
+
+
+SUBMIT = """
+import atexit, sys
+from trading_graph.service.cli import main
+
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main(["portfolio", "submit", "AAPL", "--date", "2025-11-14", "--yes"])
+"""
+
+
+def test_who_leaves_a_portfolio_to_workers_imports_little_of_what_they_work_with(
+    workdir: Path,
+) -> None:
+    """Only so it returns at once: most of its time is imports, and a worker has 2,900 modules.
+
+    Whoever is the first to use a database makes its tables, and imports more.
+    """
+    Database.of(None, workdir / "portfolios").prepare(workdir / "portfolios")
+    done = subprocess.run([sys.executable, "-c", SUBMIT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    modules = done.stderr.splitlines()[-1].split()
+    heavy = {"aiohttp", "langgraph", "langchain_core", "langsmith", "jinja2", "requests", "httpx"}
+    assert not heavy & set(modules)
+    assert "dbos" in modules
+    assert len(modules) < 1_150
 
 
 def test_the_help_of_run_imports_its_options() -> None:

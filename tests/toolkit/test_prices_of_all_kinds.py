@@ -17,8 +17,8 @@ from trading_graph.toolkit.live_access import BaseUrls, LiveAccess
 from trading_graph.toolkit.loopback import LoopbackServer
 from trading_graph.toolkit.market_data import AsyncToolkit, PriceLevels
 from trading_graph.toolkit.pool import HttpPool
+from trading_graph.toolkit.price_digits import price_digits
 from trading_graph.toolkit.tools import TOOLS
-from trading_graph.toolkit.tools.tool import price_digits
 
 AS_OF = AsOf(LAST)
 

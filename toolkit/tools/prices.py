@@ -12,6 +12,7 @@ from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.errors import NoDataError, NotApplicableError
 from trading_graph.toolkit.indicators import INDICATORS
 from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.price_digits import price_digits
 from trading_graph.toolkit.symbols import Instrument
 from trading_graph.toolkit.tools.tool import (
     Answer,
@@ -20,7 +21,6 @@ from trading_graph.toolkit.tools.tool import (
     indicator_digits,
     number,
     percent,
-    price_digits,
     provenance,
 )
 

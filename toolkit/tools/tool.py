@@ -22,11 +22,10 @@ from trading_graph.toolkit.as_of import AsOf
 from trading_graph.toolkit.bars import Bars
 from trading_graph.toolkit.indicators import OSCILLATORS
 from trading_graph.toolkit.market_data import AsyncToolkit
+from trading_graph.toolkit.price_digits import DIGITS, price_digits
 from trading_graph.toolkit.records import SourceAnswer
 
 Answer = dict[str, Any]
-
-_DIGITS = 4
 
 
 class Arguments(BaseModel):
@@ -101,18 +100,12 @@ def provenance(
     }
 
 
-def price_digits(close: float) -> int:
-    """How many decimals show a price, and what has its size, to five digits or more: at least 4."""
-    size = abs(close)
-    return _DIGITS + max(0, math.ceil(-math.log10(size))) if size > 0 else _DIGITS
-
-
 def indicator_digits(name: str, bars: Bars | None) -> int:
     """How many decimals show an indicator: those of the prices, unless it runs from 0 to 100."""
-    return _DIGITS if bars is None or name in OSCILLATORS else price_digits(bars.close[-1])
+    return DIGITS if bars is None or name in OSCILLATORS else price_digits(bars.close[-1])
 
 
-def number(value: float | None, digits: int = _DIGITS) -> float | int | None:
+def number(value: float | None, digits: int = DIGITS) -> float | int | None:
     """A number for an answer: None for None or NaN, whole numbers without a point."""
     if value is None or not math.isfinite(value):
         return None
