@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,16 +96,32 @@ class House:
         return "\n".join(each.read_text() for each in sorted(self.workdir.glob("talk-*.txt")))
 
     def wait_for_calls(self, calls: int) -> None:
-        """Wait until the model has got so many calls, for as long as any come."""
-        while (had := self.model.total) < calls:
-            assert self.model.wait_for(had + 1, PATIENCE_S), self.talk()
+        """Wait until the model has got so many calls."""
+        self._wait_until(lambda: self.model.total >= calls)
 
     def wait_for_requests(self, number: int) -> None:
         """Wait until so many came to the model, and those that it does not answer are under way."""
+        self._wait_until(lambda: self.model.received >= number)
+
+    def wait_for_talk(self, words: str) -> None:
+        """Wait until a process has said something."""
+        self._wait_until(lambda: words in self.talk())
+
+    def wait_for_end(self, process: "subprocess.Popen[bytes]") -> int:
+        """Wait until a process has ended; its exit code."""
+        self._wait_until(lambda: process.poll() is not None)
+        return int(process.returncode)
+
+    def _wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until it is so, however long that takes while something goes on."""
         patience = Patience()
-        while (received := self.model.received) < number:
-            assert patience.has_seen(received), self.talk()
+        while not is_so():
+            assert patience.has_seen(self._what_went_on()), self.talk()
             time.sleep(0.02)
+
+    def _what_went_on(self) -> object:
+        """What changes whenever the model is asked, or a process says something."""
+        return self.model.received, self.talk()
 
     def kill(self, *processes: "subprocess.Popen[bytes]") -> None:
         """Kill processes at once, and note what had been brought by then."""
@@ -128,7 +144,7 @@ class House:
     def wait_until_over(self, portfolio_id: str = "last") -> Any:
         """Wait until every ticker-day has ended and the portfolio has its trace.
 
-        It may take as long as it likes, while the model is asked and ticker-days end.
+        It may take as long as it likes, while something goes on.
         """
         patience = Patience()
         while True:
@@ -137,8 +153,7 @@ class House:
             trace = self.workdir / "portfolios" / document["portfolio_id"] / "trace.jsonl"
             if set(states) <= FINAL and trace.exists():
                 return document
-            progress = self.model.total, sum(state in FINAL for state in states)
-            assert patience.has_seen(progress), f"{Counter(states)}\n{self.talk()}"
+            assert patience.has_seen(self._what_went_on()), f"{Counter(states)}\n{self.talk()}"
             time.sleep(0.3)
 
     def stop(self) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from tests.e2e.test_portfolio_kill import CALLS_OF_RUN, SIX, moments_of
 from tests.paid_model import PaidModel
-from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer
 from tests.workers import OTHER_VERSION, House, house
 from trading_graph.service.portfolio.durable.lease import LEASE_S
@@ -32,10 +31,7 @@ def test_sixty_ticker_days_survive_kills_of_workers_at_ten_moments(
     with house(workdir, PaidModel(0.1), postgres_url) as begun:
         # The submitter is killed as soon as it has said that it is done.
         submitter = begun.start("portfolio", "submit", *SIXTY, "--yes")
-        deadline = time.monotonic() + PATIENCE_S
-        while "look at it with" not in begun.talk():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        begun.wait_for_talk("look at it with")
         begun.kill(submitter)
         workers = [begun.worker("--at-once", "6") for _ in range(2)]
         killed = 0
@@ -75,7 +71,7 @@ def test_a_paused_workers_runs_are_taken_over_and_it_writes_nothing_on_waking(
         files = _files(begun)
         calls = begun.model.total
         first.send_signal(signal.SIGCONT)
-        _wait_for_talk(begun, "it begins anew")
+        begun.wait_for_talk("it begins anew")
         time.sleep(2)
         assert _files(begun) == files
         assert begun.model.total == calls, "it had paid for what was in flight, and for no more"
@@ -126,7 +122,7 @@ def test_a_ticker_that_kills_its_worker_is_parked_and_the_rest_goes_on(
         for _ in range(3):
             worker = begun.worker()
             model.client = worker.pid
-            assert worker.wait(PATIENCE_S) == -signal.SIGKILL
+            assert begun.wait_for_end(worker) == -signal.SIGKILL
         begun.worker()
         document = begun.wait_until_over()
         states = {each["symbol"]: each["state"] for each in document["ticker_days"]}
@@ -143,7 +139,7 @@ def test_a_worker_of_another_version_takes_nothing_and_says_so(
     with house(workdir, PaidModel(0.02), postgres_url) as begun:
         begun.submit(*FOUR)
         begun.worker(program=OTHER_VERSION)
-        _wait_for_talk(begun, "this one is of 0.0.9")
+        begun.wait_for_talk("this one is of 0.0.9")
         assert begun.model.total == 0
         assert "ALARM: nobody has" in begun.end("portfolio", "status").stderr
         begun.worker()
@@ -179,7 +175,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_runs_without_a_try_lost(
         first = begun.worker("--at-once", "4", "--drain", "0")
         begun.wait_for_requests(4 * 11)
         first.terminate()
-        assert first.wait(PATIENCE_S) == 0, begun.talk()
+        assert begun.wait_for_end(first) == 0, begun.talk()
         begun.note_what_was_brought()
         assert [each["tries"] for each in begun.status()["ticker_days"]] == [0] * 4
         begun.model.release()
@@ -198,10 +194,3 @@ def _files(begun: House) -> dict[str, tuple[int, bytes]]:
         if each.is_file()
     ]
     return {str(each): (each.stat().st_ino, each.read_bytes()) for each in files}
-
-
-def _wait_for_talk(begun: House, words: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while words not in begun.talk():
-        assert time.monotonic() < deadline, begun.talk()
-        time.sleep(0.1)
