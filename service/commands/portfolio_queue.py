@@ -19,6 +19,7 @@ from trading_graph.service.extras import VERSION
 from trading_graph.service.lazy_import import load
 from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.engine import Attendance, DurableEngine
+from trading_graph.service.portfolio.durable.reaper import lost_sentence
 from trading_graph.service.portfolio.durable.shared_folders import queued
 from trading_graph.service.portfolio.engine import PortfolioState
 from trading_graph.service.portfolio.folder import PortfolioFolder
@@ -62,7 +63,7 @@ def submit_command(
         where = f"is {status.state}" if is_over else f"is in line in {place.name}"
         lines = [
             f"The portfolio {where}; look at it with: trading-graph portfolio status {order.id}",
-            *([] if is_over else _lines(asyncio.run(engine.attendance()))),
+            *([] if is_over else _lines(order.id, asyncio.run(engine.attendance(order.id)))),
         ]
         for line in lines:
             talk.print(line, highlight=False, soft_wrap=True)
@@ -86,8 +87,9 @@ def tell_attendance(folder: PortfolioFolder, database: str | None, settings: Set
     if all(each.is_final for each in folder.status().ticker_days):
         return
     talk = Console(stderr=True)
-    attendance = asyncio.run(engine_of(folder, database, settings).attendance())
-    for line in _lines(attendance):
+    portfolio_id = folder.path.name
+    attendance = asyncio.run(engine_of(folder, database, settings).attendance(portfolio_id))
+    for line in _lines(portfolio_id, attendance):
         talk.print(line, highlight=False, soft_wrap=True)
 
 
@@ -98,19 +100,24 @@ def database_of(word: str | None, settings: Settings) -> Database:
     return Database.of(address, settings.portfolios)
 
 
-def _lines(attendance: Attendance) -> list[str]:
+def _lines(portfolio_id: str, attendance: Attendance) -> list[str]:
     number = len(attendance.workers)
     if not number:
-        return ["ALARM: no worker is there; start one with: trading-graph worker"]
-    names = ", ".join(f"{each.name} ({each.version})" for each in attendance.workers if each.name)
-    lines = [
-        f"{number} worker{'s' * (number != 1)}{names and f': {names}'}; ticker-days in line: "
-        f"{attendance.in_line}."
-    ]
-    if attendance.ownerless:
-        versions = ", ".join(sorted({each.version for each in attendance.ownerless}))
-        lines.append(
-            f"ALARM: nobody has {len(attendance.ownerless)} of the portfolios and ticker-days "
-            f"(version {versions}); where that stays so, start a worker of that version."
+        lines = ["ALARM: no worker is there; start one with: trading-graph worker"]
+    else:
+        names = ", ".join(
+            f"{each.name} ({each.version})" for each in attendance.workers if each.name
         )
+        lines = [
+            f"{number} worker{'s' * (number != 1)}{names and f': {names}'}; ticker-days in line: "
+            f"{attendance.in_line}."
+        ]
+        if attendance.ownerless:
+            versions = ", ".join(sorted({each.version for each in attendance.ownerless}))
+            lines.append(
+                f"ALARM: nobody has {len(attendance.ownerless)} of the portfolios and ticker-days "
+                f"(version {versions}); where that stays so, start a worker of that version."
+            )
+    if attendance.lost:
+        lines.append(f"ALARM: {lost_sentence(portfolio_id, attendance.lost)}")
     return lines

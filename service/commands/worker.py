@@ -51,8 +51,8 @@ def worker_command(
     pace = Pace(at_once or settings.portfolio_at_once, at_once_in_all, drain)
     talk = Console(stderr=True)
 
-    def tell(sentence: str) -> None:
-        LOG.info("%s", sentence)
+    def tell(sentence: str, *, alarm: bool = False) -> None:
+        LOG.log(logging.WARNING if alarm else logging.INFO, "%s", sentence)
         talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     with logging_to(settings.log_file, settings.redactor):

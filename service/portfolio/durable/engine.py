@@ -19,6 +19,7 @@ from trading_graph.service.portfolio.durable.queue import (
     WorkQueue,
     WorkState,
 )
+from trading_graph.service.portfolio.durable.reaper import lost_ticker_days
 from trading_graph.service.portfolio.durable.run_files import TickerDayLogs
 from trading_graph.service.portfolio.durable.shared_folders import share_folders
 from trading_graph.service.portfolio.engine import (
@@ -28,18 +29,22 @@ from trading_graph.service.portfolio.engine import (
 )
 from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.portfolio.order import PortfolioOrder
-from trading_graph.service.portfolio.ticker_day import TickerDayState
+from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 
 _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Attendance:
-    """Who is there for the work of a database, and what is in line or under way of it."""
+    """Who is there for the work of a database, and what is in line or under way of it.
+
+    `lost` are ticker-days of a portfolio that have left the line without an end.
+    """
 
     workers: tuple[LiveWorker, ...]
     works: tuple[Work, ...]
     knows_names: bool
+    lost: tuple[TickerDay, ...] = ()
 
     @property
     def in_line(self) -> int:
@@ -104,17 +109,21 @@ class DurableEngine:
         """How far a portfolio is."""
         return await asyncio.to_thread(self._folder(portfolio_id).status)
 
-    async def attendance(self) -> Attendance:
-        """Who is there for the work of the database; raises PortfolioError."""
+    async def attendance(self, portfolio_id: str) -> Attendance:
+        """Who is there for the work of the database, and what a portfolio has lost there.
 
-        def unfinished() -> tuple[Work, ...]:
+        Raises PortfolioError or OSError.
+        """
+        folder = self._folder(portfolio_id)
+
+        def look() -> tuple[list[Work], list[TickerDay]]:
             self._database.prepare(self._portfolios)
             with WorkQueue.of(self._database) as queue:
-                return tuple(queue.unfinished())
+                return queue.unfinished(), lost_ticker_days(queue, folder, folder.order())
 
-        works = await asyncio.to_thread(unfinished)
+        works, lost = await asyncio.to_thread(look)
         workers = tuple(await live_workers(self._database))
-        return Attendance(workers, works, self._database.is_postgres)
+        return Attendance(workers, tuple(works), self._database.is_postgres, tuple(lost))
 
     async def work(
         self,

@@ -104,6 +104,16 @@ class WorkQueue:
             workflow_ids=None if workflow_ids is None else list(workflow_ids),
         )
 
+    def ended(self, run_ids: Iterable[str]) -> set[str]:
+        """Those of these runs whose work in the database is over, however it ended."""
+        ids = {workflow_id(run_id): run_id for run_id in run_ids}
+        with _answering(self.database):
+            rows = self._client.list_workflows(
+                workflow_ids=list(ids), load_input=False, load_output=False
+            )
+        states = set(WorkState)
+        return {ids[row.workflow_id] for row in rows if row.status not in states}
+
     def under_way(self) -> list[Work]:
         """What is under way."""
         return self._listed(status=WorkState.UNDER_WAY.value)

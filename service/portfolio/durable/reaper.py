@@ -7,7 +7,8 @@ twice.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.log import LOG
@@ -17,18 +18,28 @@ from trading_graph.service.portfolio.durable.queue import (
     Work,
     WorkQueue,
     versions_of,
+    workflow_id,
 )
+from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.portfolio.order import PortfolioOrder
+from trading_graph.service.portfolio.ticker_day import TickerDay
 
 _LOOK_S = 1.0
 _ALARM_LOOKS = 60
 
 
+class Tells(Protocol):
+    """Says a sentence to whoever looks after the worker, and logs it; an alarm as a warning."""
+
+    def __call__(self, sentence: str, *, alarm: bool = False) -> None:
+        """Say it."""
+        ...
+
+
 class Reaper:
     """Looks at the line once a second, for ever."""
 
-    def __init__(
-        self, queue: WorkQueue, lease: Lease, version: str, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, queue: WorkQueue, lease: Lease, version: str, tell: Tells) -> None:
         self._queue = queue
         self._lease = lease
         self._version = version
@@ -56,7 +67,8 @@ class Reaper:
                     self._tell(
                         f"In line for a worker of version {version}: {number} portfolios and "
                         f"ticker-days, and this one is of {self._version}; start one of that "
-                        "version until they are over, or cancel the portfolios."
+                        "version until they are over, or cancel the portfolios.",
+                        alarm=True,
                     )
 
     async def _reap_dead(self) -> None:
@@ -70,6 +82,38 @@ class Reaper:
                     await asyncio.to_thread(self._queue.close_line, worker)
                     if left:
                         self._tell(f"Worker {worker} is dead; what it had goes on: {_named(left)}.")
+
+
+def lost_ticker_days(
+    queue: WorkQueue, folder: PortfolioFolder, order: PortfolioOrder
+) -> list[TickerDay]:
+    """Ticker-days that are not over, although their work in the database is: nobody does them.
+
+    That is no worker's doing; somebody may have cancelled or deleted work there. Blocks; raises
+    PortfolioError or OSError.
+    """
+    open_ = {id_ for id_, each in folder.progress(order).items() if not each.is_final}
+    ended = queue.ended([order.id, *open_])
+    if order.id in ended:
+        in_line = {
+            work.workflow_id for work in queue.unfinished([workflow_id(id_) for id_ in open_])
+        }
+        ended = {id_ for id_ in open_ if workflow_id(id_) not in in_line}
+    if not ended or folder.cancel_is_requested():
+        return []
+    # Read again: a ticker-day ends in its folder first.
+    progress = folder.progress(order)
+    return [progress[id_].ticker_day for id_ in ended if not progress[id_].is_final]
+
+
+def lost_sentence(portfolio_id: str, lost: Sequence[TickerDay]) -> str:
+    """What to do about ticker-days that nobody does."""
+    names = ", ".join(sorted(f"{each.symbol} {each.date}" for each in lost)[:3])
+    return (
+        f"{len(lost)} of the ticker-days of the portfolio {portfolio_id} left the line without an "
+        f"end ({names}{', ...' if len(lost) > 3 else ''}); go on with: trading-graph portfolio "
+        f"cancel {portfolio_id}, and then: trading-graph portfolio resume {portfolio_id}"
+    )
 
 
 def _named(works: Sequence[Work]) -> str:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from dbos import DBOS, DBOSConfig
 
+from trading_graph.service.errors import PortfolioError
 from trading_graph.service.log import LOG
 from trading_graph.service.portfolio.durable.cancelling import cancel_waiting
 from trading_graph.service.portfolio.durable.checkpoints import LeasedKeeper
@@ -38,13 +39,19 @@ from trading_graph.service.portfolio.durable.queue import (
     WorkQueue,
     line_of,
 )
-from trading_graph.service.portfolio.durable.reaper import Reaper
+from trading_graph.service.portfolio.durable.reaper import (
+    Reaper,
+    Tells,
+    lost_sentence,
+    lost_ticker_days,
+)
 from trading_graph.service.portfolio.durable.run_files import TickerDayLogs
 from trading_graph.service.portfolio.durable.share import Floor, OpensEngine, Share
 from trading_graph.service.portfolio.durable.shared_folders import shared_order
 from trading_graph.service.portfolio.durable.trace import record_over
 from trading_graph.service.portfolio.engine import PortfolioListener
 from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.run.keeper import FileKeeper, RunKeeper
 from trading_graph.service.settings import Settings
 from trading_graph.service.shared.house import open_house
@@ -52,6 +59,7 @@ from trading_graph.toolkit.house import House
 
 REJOIN = "--rejoin"
 _LOOK_S = 0.25
+_ALARM_LOOKS = 200
 _CONNECTIONS = 4
 """How many connections DBOS keeps for its transactions, besides the one that it listens on."""
 _LOOKED_AT_PER_S = 500
@@ -146,8 +154,12 @@ class Worker:
                     self._queue.add_ticker_days, portfolio_id, waiting, self._version
                 )
             look_s = max(_LOOK_S, len(waiting) / _LOOKED_AT_PER_S)
+            looks = 0
             while not all(each.is_final for each in progress.values()):
                 await asyncio.sleep(look_s)
+                looks += 1
+                if looks % _ALARM_LOOKS == 0:
+                    await self._look_for_lost(folder, order)
                 if not await asyncio.to_thread(folder.exists_in_line):
                     return
                 if await asyncio.to_thread(folder.cancel_is_requested):
@@ -158,6 +170,15 @@ class Worker:
                 await record_over(folder, order, engine)
             await asyncio.to_thread(folder.forget_cancel)
             LOG.info("The portfolio %s is over.", portfolio_id)
+
+    async def _look_for_lost(self, folder: PortfolioFolder, order: PortfolioOrder) -> None:
+        try:
+            lost = await asyncio.to_thread(lost_ticker_days, self._queue, folder, order)
+        except PortfolioError as error:
+            LOG.warning("%s", error)
+        else:
+            if lost:
+                LOG.warning("%s", lost_sentence(order.id, lost))
 
     @asynccontextmanager
     async def _working(self, id_: str) -> AsyncIterator[None]:
@@ -227,7 +248,7 @@ async def serve(
     opens: Callable[[RunKeeper, House | None], OpensEngine],
     listener: PortfolioListener,
     version: str,
-    tell: Callable[[str], None],
+    tell: Tells,
     end: Callable[[Exception | None], NoReturn],
 ) -> NoReturn:
     """Serve the line of a database until a signal.

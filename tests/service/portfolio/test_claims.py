@@ -9,8 +9,15 @@ import pytest
 
 from trading_graph.service.portfolio.durable.claims import Claims, Pace
 from trading_graph.service.portfolio.durable.database import Database
-from trading_graph.service.portfolio.durable.lease import FileLease
-from trading_graph.service.portfolio.durable.queue import WorkQueue, workflow_id
+from trading_graph.service.portfolio.durable.engine import Attendance
+from trading_graph.service.portfolio.durable.lease import FileLease, LiveWorker
+from trading_graph.service.portfolio.durable.queue import (
+    TICKER_DAY_WORKFLOW,
+    Work,
+    WorkQueue,
+    WorkState,
+    workflow_id,
+)
 from trading_graph.service.portfolio.durable.reaper import Reaper
 
 VERSION = "1.0"
@@ -136,6 +143,38 @@ async def test_what_a_dead_worker_had_claimed_waits_for_all_again(line: Line) ->
     await asyncio.wait([reaping])
     assert said == ["Worker dead is dead; what it had goes on: 4 runs."]
     assert await other.claimed() == list(range(6))
+
+
+async def test_work_for_workers_of_another_version_is_an_alarm(line: Line) -> None:
+    said: list[tuple[str, bool]] = []
+
+    def tell(sentence: str, *, alarm: bool = False) -> None:
+        said.append((sentence, alarm))
+
+    reaping = asyncio.create_task(Reaper(line.queue, FileLease("new"), "2.0", tell).reap())
+    while not said:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    reaping.cancel()
+    await asyncio.wait([reaping])
+    ((sentence, is_alarm),) = said
+    assert sentence.startswith("In line for a worker of version 1.0: 6 portfolios and ticker-days")
+    assert is_alarm
+
+
+def test_nobody_has_what_the_dead_have_and_what_waits_for_a_version_that_is_not_there() -> None:
+    def work(number: int, state: WorkState, worker: str, version: str) -> Work:
+        return Work(str(number), TICKER_DAY_WORKFLOW, state, worker, version)
+
+    works = (
+        work(0, WorkState.UNDER_WAY, "here", "1.0"),
+        work(1, WorkState.UNDER_WAY, "dead", "1.0"),
+        work(2, WorkState.IN_LINE, "dead", "1.0"),
+        work(3, WorkState.IN_LINE, "", "0.9"),
+    )
+    attendance = Attendance((LiveWorker("here", "1.0"),), works, knows_names=True)
+    assert [each.workflow_id for each in attendance.ownerless] == ["1", "3"]
+    assert attendance.in_line == 2
+    assert Attendance((), works, knows_names=True).ownerless == works
 
 
 async def test_two_workers_never_claim_the_same(line: Line) -> None:

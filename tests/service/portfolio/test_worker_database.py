@@ -1,6 +1,7 @@
 """The database of workers: what cannot be used is refused with a sentence, and nothing is begun."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ from tests.jaeger_process import free_ports
 from tests.postgres import PostgresServer
 from trading_graph.service.cli import main
 from trading_graph.service.errors import PortfolioError
+from trading_graph.service.extras import VERSION
 from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.queue import WorkQueue, workflow_id
+from trading_graph.service.portfolio.folder import PortfolioFolder
 from trading_graph.service.shared.house import open_house
 
 
-def submit(address: str) -> Result:
-    words = ["portfolio", "submit", "AAPL", "--offline", "--database", address]
+def submit(address: str, *symbols: str) -> Result:
+    words = ["portfolio", "submit", "AAPL", *symbols, "--offline", "--database", address]
     return CliRunner().invoke(main, words)
 
 
@@ -51,6 +55,34 @@ def test_who_submits_without_a_worker_is_told_that_nobody_works(workdir: Path) -
     assert done.exit_code == 0, done.output
     assert "is in line in sqlite:///" in done.stderr
     assert "no worker is there" in done.stderr
+
+
+def test_ticker_days_that_left_the_line_without_an_end_are_an_alarm(workdir: Path) -> None:
+    """As when somebody cancels work in the database: nobody would ever do it."""
+    address = f"sqlite:///{workdir / 'queue.sqlite'}"
+    portfolio_id = submit(address, "NVDA").stdout.strip()
+
+    def status() -> str:
+        done = CliRunner().invoke(main, ["portfolio", "status", "--database", address])
+        assert done.exit_code == 0, done.output
+        return done.stderr
+
+    order = PortfolioFolder(workdir / "portfolios", portfolio_id).order()
+    with WorkQueue.of(Database.of(address, workdir)) as queue:
+        assert "left the line" not in status()
+        first, second = (each.run_id for each in order.ticker_days)
+        queue.add_ticker_days(portfolio_id, [first, second], VERSION)
+        assert "left the line" not in status()
+        queue.remove(queue.unfinished([workflow_id(first)]))
+        assert f"ALARM: 1 of the ticker-days of the portfolio {portfolio_id} left" in status()
+        queue.remove(queue.unfinished([workflow_id(portfolio_id)]))
+        assert "ALARM: 1 of the ticker-days" in status(), "the other one is in line"
+        queue.remove(queue.unfinished())
+        assert "ALARM: 2 of the ticker-days" in status()
+    for words in (["cancel", "--database", address], ["resume"]):
+        done = CliRunner().invoke(main, ["portfolio", *words, "--json"])
+        assert done.exit_code == 0, done.output
+    assert {x["state"] for x in json.loads(done.stdout)["ticker_days"]} == {"done"}
 
 
 @pytest.mark.parametrize(
