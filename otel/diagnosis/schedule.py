@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from functools import cached_property
+from itertools import compress
 from operator import sub
 
 import msgspec
@@ -148,9 +149,9 @@ class Family(msgspec.Struct, frozen=True, dict=True):
         gaps = []
         last_end = count = 0
         for number, (begin, most) in enumerate(zip(self.start, until, strict=True)):
-            while count < most and by_key[count] < number:
-                if end[by_key[count]] > last_end:
-                    last_end = end[by_key[count]]
+            while count < most and (before := by_key[count]) < number:
+                if end[before] > last_end:
+                    last_end = end[before]
                 count += 1
             gaps.append(begin - last_end)
         return FamilyOrder(cut, by_key, until, gaps)
@@ -202,8 +203,10 @@ class Schedule:
     def ranks(self) -> Mapping[int, int]:
         """The declared rank of each span among its siblings, for the whole run."""
         ranks: dict[int, int] = {}
+        children = self.tree.child_rows
         for parent in self.tree.rows:
-            ranks |= declared_ranks(self.tree, parent)
+            if len(children[parent]) > 1:
+                ranks |= declared_ranks(self.tree, parent)
         return ranks
 
     def evidence(self, row: int) -> Evidence:
@@ -271,33 +274,34 @@ class Schedule:
         return family
 
     def _family(self, parent: int) -> Family:
-        tree = self.tree
+        tree, ranks = self.tree, self.ranks  # ranks are of all children of a span, or of none
         begin, length = tree.start[parent], tree.duration(parent)
-        # Clipping can change the order of start.
-        rows = sorted(tree.children(parent), key=tree.start.__getitem__)
-        start = [tree.start[row] - begin for row in rows]
-        end = [tree.end[row] - begin for row in rows]
-        waited_for = [tree.waited_for[row] for row in rows]
-        last = max([e for e, counts in zip(end, waited_for, strict=True) if counts], default=0)
-        ranks = self.ranks  # of all children of a span, or of none
-        linked = rows if self.predecessors else ()
-        number = {row: at for at, row in enumerate(linked)}
+        # Tuples take less memory than lists, and there are many families.
+        rows = tuple(tree.children(parent))
+        if len(rows) > 1:  # clipping can change the order of start
+            rows = tuple(sorted(rows, key=tree.start.__getitem__))
+        end = tuple([tree.end[row] - begin for row in rows])
+        waited_for = tuple([tree.waited_for[row] for row in rows])
+        number: Mapping[int, int] = {}
+        if not self.predecessors.keys().isdisjoint(rows):
+            number = {row: at for at, row in enumerate(rows)}
         shown = self.shown.predecessors.keys() if self.shown else frozenset()
+        declared = {
+            at: tuple([number[each] for each in self.predecessors[row]])
+            for row, at in number.items()
+            if row in self.predecessors
+        }
         return Family(
-            rows=tuple(rows),  # a tuple takes less memory than a list, and there are many families
-            start=tuple(start),
-            end=tuple(end),
-            waited_for=tuple(waited_for),
+            rows=rows,
+            start=tuple([tree.start[row] - begin for row in rows]),
+            end=end,
+            waited_for=waited_for,
             length=length,
-            tail=length - last,
+            tail=length - max(compress(end, waited_for), default=0),
             ranks=[ranks[row] for row in rows] if rows and rows[0] in ranks else None,
             slots=self._slots.get(parent),
-            shown=frozenset(number[row] for row in linked if row in shown),
-            predecessors={
-                number[row]: tuple(number[each] for each in self.predecessors[row])
-                for row in linked
-                if row in self.predecessors
-            },
+            shown=frozenset([at for at in declared if rows[at] in shown]),
+            predecessors=declared,
         )
 
 

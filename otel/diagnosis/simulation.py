@@ -137,13 +137,17 @@ class Simulation:
 
     def _place(self, parent: int, family: Family) -> int:
         """Place the children of a span and return the new length of the span."""
-        lengths = list(map(self._length.__getitem__, family.rows))
-        starts = place(family, lengths, self.edits, self._before, self._model)
-        offset = self._offset
-        for row, start in zip(family.rows, starts, strict=True):
-            offset[row] = start
-        ends: Iterable[int] = map(add, starts, lengths)
-        if not family.all_waited_for:
-            ends = compress(ends, family.waited_for)
-        last = max(0, max(ends, default=0))
-        return max(last + self.edits.tail.get(parent, family.tail), 0)
+        rows, offset, length = family.rows, self._offset, self._length
+        last = 0
+        if len(rows) == 1:  # like most spans it waits for its parent alone
+            (row,) = rows
+            offset[row] = start = self.edits.gap.get(row, family.start[0])
+            if family.waited_for[0]:
+                last = start + length[row]
+        else:
+            lengths = [length[row] for row in rows]
+            starts = place(family, lengths, self.edits, self._before, self._model)
+            for row, start in zip(rows, starts, strict=True):
+                offset[row] = start
+            last = max(compress(map(add, starts, lengths), family.waited_for), default=0)
+        return max(max(last, 0) + self.edits.tail.get(parent, family.tail), 0)

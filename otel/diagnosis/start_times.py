@@ -14,13 +14,11 @@ def place(
     before: Mapping[int, int],
     model: Model,
 ) -> list[int]:
-    """The start of each child after the start of its parent, in nanoseconds.
+    """The start of each child after the start of its parent, in nanoseconds; there are several.
 
     `lengths` are the durations of the children. `before` is the span that a member of a chain waits
     for, by row.
     """
-    if len(family.rows) == 1:  # like most spans it waits for its parent alone
-        return [edits.gap.get(family.rows[0], family.start[0])]
     slots = _slots(family, edits)
     has_chain = not before.keys().isdisjoint(family.rows)
     predecessors = family.predecessors
@@ -52,9 +50,11 @@ def _like(family: Family, edits: Edits, slots: Slots | None) -> Sequence[int]:
 
     A span that takes a slot waits for the slot, and for what the first span with a slot waited for.
     """
-    first = dict.fromkeys(slots.gap, slots.rows[0]) if slots else {}
-    models = list(map(first.get, family.rows, family.rows) if first else family.rows)
-    return list(map(family.number.__getitem__, map(edits.like.get, family.rows, models)))
+    rows, number, like = family.rows, family.number, edits.like
+    if slots is None or not slots.gap:
+        return [number[like.get(row, row)] for row in rows]
+    first = dict.fromkeys(slots.gap, slots.rows[0])
+    return [number[like.get(row, first.get(row, row))] for row in rows]
 
 
 def _sequence(family: Family, like: Sequence[int], slots: Slots | None) -> Sequence[int]:

@@ -251,17 +251,23 @@ class SpanTable:
             [row for row in self.eventful if any(e.name == "retry" for e in self.events(row))]
         )
 
+    @cached_property
+    def _links(self) -> Mapping[int, Sequence[Link]]:
+        """The links of the spans that have some, by row."""
+        links = list(map(attrgetter("links"), self._records))
+        if links.count(nothing) == len(self):
+            return {}
+        decode = enumerate(links)
+        return {row: found for row, each in decode if each is not nothing and (found := each())}
+
     def links(self, row: int) -> Sequence[Link]:
-        """The links of a span, decoded by each call."""
-        return self._records[row].links()
+        """The links of a span; the first call decodes those of all spans."""
+        return self._links.get(row, ())
 
     @cached_property
     def linked(self) -> frozenset[int]:
         """The spans that link to others."""
-        links = list(map(attrgetter("links"), self._records))
-        if links.count(nothing) == len(self):
-            return frozenset()
-        return frozenset([row for row, each in enumerate(links) if each is not nothing and each()])
+        return frozenset(self._links)
 
     @cached_property
     def resources(self) -> list[Attributes]:

@@ -182,7 +182,10 @@ def declares_waits(trace: SpanTable, row: int) -> bool:
 
 def branches_of(trace: SpanTable, rows: Sequence[int]) -> tuple[int, ...]:
     """The branches of some spans below their nearest common ancestor, in order of start."""
-    parents, depth = trace.parents, {row: trace.depth(row) for row in rows}
+    parents = trace.parents
+    if len({parents[row] for row in rows}) == 1:  # as usual
+        return tuple(sorted(set(rows)))
+    depth = {row: trace.depth(row) for row in rows}
     branches = list(dict.fromkeys(rows))
     while len({parents[row] for row in branches}) > 1:
         deepest = max(depth[row] for row in branches)

@@ -66,15 +66,18 @@ def waited_outside(group: Group) -> Waited:
     if not above or len(group.rows) < 2:
         return _NOTHING
     top = trace.parents[branches_of(trace, group.rows)[0]]
+    found = own_waits(trace)
     around = dict.fromkeys(
         row for each in group.rows for row in _between(trace.parents, each, top) if row in above
     )
-    starts = [trace.intervals[row][0] for row in group.rows]
-    found, window = own_waits(trace), (min(starts), max(starts))
     spans = [row for row in around if row in found]
+    if not spans:
+        return _NOTHING
+    starts = [trace.intervals[row][0] for row in group.rows]
+    window = min(starts), max(starts)
     places = _within([place for row in spans for place in found[row]], *window)
     least_ns = max(OUTSIDE_SHARE * (window[1] - window[0]), LEAST_HELD_NS)
-    if not spans or total_ns(places) < least_ns:
+    if total_ns(places) < least_ns:
         return _NOTHING
     return Waited(total_ns(places), _kind(group, spans))
 

@@ -12,6 +12,7 @@ from trading_graph.otel.verdict.completeness import called_note, completeness
 from trading_graph.otel.verdict.concurrency import ONE_TOOL
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome, Scope
 from trading_graph.otel.verdict.gate import AnyCheck, Gate, LeafParallelism, Overlap
+from trading_graph.otel.verdict.limit_use import LimitUse, limit_uses
 from trading_graph.otel.verdict.measures import Measures, measures_of
 from trading_graph.otel.verdict.relations import evaluate
 from trading_graph.otel.verdict.resumed import Interruption, interruptions
@@ -68,6 +69,13 @@ class Verdict(msgspec.Struct, frozen=True):
         if not self.judged or self.run is None:
             return None
         return measures_of(table_of(self.trace), row_of(self.run))
+
+    @property
+    def limits(self) -> Sequence[LimitUse]:
+        """The use of each limit that the run declares; none without a verdict."""
+        if not self.judged or self.run is None:
+            return ()
+        return limit_uses(table_of(self.trace), row_of(self.run))
 
     def __repr__(self) -> str:
         if not self.judged:

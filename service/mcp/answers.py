@@ -105,11 +105,12 @@ class NumberedFindingJson(FindingJson, frozen=True, kw_only=True):
 
 
 class BriefFindingJson(Document, frozen=True, kw_only=True):
-    """A finding in brief; `gain_s` is what is likely."""
+    """A finding in brief; `gain_s` is what is likely, and may be nothing unless it is proven."""
 
     number: int
     kind: str
     place: str
+    proven: bool
     gain_s: float
 
 
@@ -274,7 +275,7 @@ def diagnosis_answer(name: TraceName, diagnosis: DiagnosisJson) -> DiagnosisAnsw
             for number, each in enumerate(findings[:FIRST], 1)
         ],
         others=[
-            _brief(number, each.kind, each.place, each.gain_s.likely)
+            _brief(number, each.kind, each.place, each.proven, each.gain_s.likely)
             for number, each in enumerate(findings[FIRST:_BRIEF], FIRST + 1)
         ],
         findings_left_out=len(findings[_BRIEF:]),
@@ -311,7 +312,7 @@ def what_if_answer(
         trace=name.word,
         trace_id=diagnosis.trace.id,
         fixes=[
-            _brief(number, each.kind.task, each.place, each.gain.likely_s)
+            _brief(number, each.kind.task, each.place, each.proven, each.gain.likely_s)
             for number, each in chosen
         ],
         only_if=[each.only_if for _, each in chosen if each.only_if],
@@ -432,8 +433,8 @@ def _texts(attributes: Mapping[str, Any], redactor: Redactor) -> dict[str, str]:
     }
 
 
-def _brief(number: int, kind: str, place: str, gain_s: float) -> BriefFindingJson:
-    return BriefFindingJson(number=number, kind=kind, place=place, gain_s=gain_s)
+def _brief(number: int, kind: str, place: str, proven: bool, gain_s: float) -> BriefFindingJson:
+    return BriefFindingJson(number=number, kind=kind, place=place, proven=proven, gain_s=gain_s)
 
 
 def _interval(interval: Interval) -> IntervalJson:

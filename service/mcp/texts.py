@@ -59,7 +59,8 @@ def diagnosis_text(answer: DiagnosisAnswer) -> str:
     of = f" of the recorded {brief(answer.wall_s)}" if simulated else ""
     findings = [line for each in answer.findings for line in _finding(each, of)]
     others = [
-        f"{each.number}. {each.kind} in {each.place}: gains {brief(each.gain_s)}{of}"
+        f"{each.number}. {each.kind} in {each.place}: {'gains' if each.proven else 'may gain'} "
+        f"{brief(each.gain_s)}{of}"
         for each in answer.others
     ]
     longest = ", ".join(f"{each.name} {brief(each.seconds)}" for each in answer.longest)
@@ -86,10 +87,15 @@ def _fixes(answer: DiagnosisAnswer) -> str:
 
 
 def _finding(finding: NumberedFindingJson, of: str) -> Iterator[str]:
-    yield (
-        f"{finding.number}. {finding.kind} in {finding.place}: gains {_between(finding.gain_s)}{of}"
-        + (f", only if {finding.only_if}" if finding.only_if else "")
+    gain = finding.gain_s
+    # Of a doubt nothing is promised: the agent reads the first number.
+    gains = (
+        f"gains {_between(gain)}{of}"
+        if finding.proven
+        else f"may gain up to {brief(gain.high)}{of}"
     )
+    condition = f", only if {finding.only_if}" if finding.only_if else ""
+    yield f"{finding.number}. {finding.kind} in {finding.place}: {gains}{condition}"
     yield f"   {finding.evidence}"
     here = f" Here: {finding.here}" if finding.here else ""
     yield f"   Do: {finding.advice}{here}"

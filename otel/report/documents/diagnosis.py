@@ -236,8 +236,7 @@ def critical_resource(diagnosis: Diagnosis) -> str | None:
 
     The lower end of the gain is 0, because nobody can promise that a limit is raised.
     """
-    measures = diagnosis.verdict.measures
-    if measures is None or not any(each.waited for each in measures.limits):
+    if not any(each.waited for each in diagnosis.verdict.limits):
         return None
     first = next((each for each in diagnosis.findings if each.limit), None)
     if first is None:

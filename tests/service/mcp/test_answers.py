@@ -17,6 +17,7 @@ from trading_graph.service.mcp.traces import Traces
 from trading_graph.service.settings import read_settings
 
 NAMED: dict[str, Tool] = {each.name: each for each in TOOLS}
+RECORDED = Path(__file__).parents[2] / "recorded"
 LONG = "x\u202e\x1b[2J" * 500
 
 
@@ -82,6 +83,32 @@ def test_what_if_plays_fixes_together_and_adds_no_gains(traces: Traces, tmp_path
     alone = [each["gain_s"]["likely"] for each in why["findings"][:2]]
     assert max(alone) <= both["gain_s"]["likely"] <= sum(alone)
     assert both["wall_s"]["likely"] == pytest.approx(why["wall_s"] - both["gain_s"]["likely"])
+
+
+@pytest.mark.parametrize("case", ["langgraph-oi-par", "default_gate_second_visit"])
+def test_a_doubt_is_promised_no_gain(traces: Traces, tmp_path: Path, case: str) -> None:
+    path = RECORDED / f"cases/{case}.json"
+    (tmp_path / "trace.json").write_bytes(path.read_bytes())
+    text, why = answer(traces, "diagnosis", trace="trace.json")
+    lines = [line for line in text.splitlines() if line[:1].isdigit()]
+    doubts = [each for each in why["findings"] if each["kind"] == "possibly blocked event loop"]
+    assert doubts
+    assert not any(each["proven"] or each["gain_s"]["low"] for each in doubts)
+    for each in doubts:
+        (line,) = (line for line in lines if line.startswith(f"{each['number']}. "))
+        assert "may gain up to" in line
+        assert "gains" not in line
+
+
+def test_findings_in_brief_say_which_are_doubts(traces: Traces, tmp_path: Path) -> None:
+    path = RECORDED / "frameworks/crewai-openinference-mixed.json"
+    (tmp_path / "trace.json").write_bytes(path.read_bytes())
+    text, why = answer(traces, "diagnosis", trace="trace.json")
+    lines = text.splitlines()
+    assert why["others"]
+    for each in why["others"]:
+        (line,) = (line for line in lines if line.startswith(f"{each['number']}. "))
+        assert ("may gain" in line) is not each["proven"]
 
 
 def test_secrets_of_attributes_are_not_told(traces: Traces, tmp_path: Path) -> None:
