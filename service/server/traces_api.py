@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
+from pathlib import Path
 
 from aiohttp import web
 from pydantic import TypeAdapter
@@ -46,6 +47,7 @@ _UPLOAD = "upload"
 """The file of an upload, in a folder of its own; error messages name it."""
 _COMPARISON = TypeAdapter(ComparisonRequest)
 _SIDES = ("base", "new")
+_LINES = "application/x-ndjson"
 _VERIFY = ("verify", "--format=json")
 
 
@@ -84,6 +86,19 @@ async def get_trace_diagnosis(request: web.Request) -> web.Response:
     async with service.judging.place() as folder:
         page = f"/traces/{trace_id}"
         return await diagnosis_response(service, ["--", word], query, folder, page)
+
+
+async def get_trace_otlp(request: web.Request) -> web.StreamResponse:
+    """The spans of a received trace or a run, as far as they have come: OTLP JSON lines."""
+    service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
+    path = await trace_file(service, trace_id)
+    if path is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"This service has no file of the trace {trace_id}: it has those of runs and of "
+            "traces that it received.",
+        )
+    return web.FileResponse(path, headers={"Content-Type": _LINES})
 
 
 async def get_trace_view(request: web.Request) -> web.Response:
@@ -196,13 +211,8 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
     """
     if (upload := service.uploads.path(trace_id)) is not None:
         return str(upload.absolute())
-    run = await _run(service, trace_id)
-    # A run of a portfolio has a folder too, and is not in the store.
-    path = service.out.absolute() / (trace_id if run is None else run.id) / TRACE
-    if await asyncio.to_thread(path.is_file):
+    if (path := await trace_file(service, trace_id)) is not None:
         return str(path)
-    if (received := await service.receiver.find(trace_id)) is not None:
-        return str(received)
     if not await asyncio.to_thread(_in_jaeger, service.settings.jaeger_url, trace_id):
         raise Problem(
             HTTPStatus.NOT_FOUND,
@@ -210,6 +220,16 @@ async def trace_word(service: ServiceContext, trace_id: str) -> str:
             f"{trace_id}; upload it to {address('/v1/verdicts')} or {address('/v1/diagnoses')}.",
         )
     return trace_id
+
+
+async def trace_file(service: ServiceContext, trace_id: str) -> Path | None:
+    """The file of a run of ours, or of a received trace."""
+    run = await _run(service, trace_id)
+    # A run of a portfolio has a folder too, and is not in the store.
+    path = service.out.absolute() / (trace_id if run is None else run.id) / TRACE
+    if await asyncio.to_thread(path.is_file):
+        return path
+    return await service.receiver.find(trace_id)
 
 
 def _in_jaeger(url: str, trace_id: str) -> bool:
@@ -266,6 +286,7 @@ OPERATIONS = (
         query=DiagnosisQuery,
         fails=_UNJUDGED,
     ),
+    Operation("GET", f"{_TRACE}/otlp", get_trace_otlp, ok(content=_LINES)),
     Operation("GET", f"{_TRACE}/view", get_trace_view, ok(TraceViewJson), fails=_UNJUDGED),
     Operation(
         "GET", f"{_TRACE}/spans/{{span}}", get_trace_span, ok(SpanDetailsJson), fails=_UNJUDGED

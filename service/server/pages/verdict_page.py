@@ -21,6 +21,7 @@ from trading_graph.service.server.pages.run_progress import LIMIT_S
 from trading_graph.service.server.pages.trace_view import trace_section
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.trace_views import KeptView
+from trading_graph.service.server.traces_api import trace_file
 from trading_graph.service.store import StoredVerdict, now
 
 MOST_SPANS = 8
@@ -48,6 +49,7 @@ async def show(request: web.Request) -> web.Response:
         reload_s=_RELOAD_S if section.grows else None,
         trace=stored,
         jaeger=service.jaeger_link(stored.trace_id),
+        has_file=await trace_file(service, trace_id) is not None,
         trace_view=section,
         verdict=verdict_view(stored.document),
     )

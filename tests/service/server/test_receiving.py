@@ -86,6 +86,26 @@ async def test_a_program_with_environment_variables_alone_has_a_verdict(tmp_path
             assert "answer a question" in await page.text()
 
 
+async def test_the_spans_of_a_received_trace_are_served_as_they_came(tmp_path: Path) -> None:
+    async with opened(tmp_path, begun=False, serve_settle_s=3_600) as service:
+        await export(service, root(name="ask"), span(2, 1))
+        path = f"/v1/traces/{ONE}/otlp"
+        async with service.http.get(path) as answer:
+            growing, kind = await answer.read(), answer.content_type
+        assert kind == "application/x-ndjson"
+        (trace,) = parse(growing, "the answer")
+        assert (trace.trace_id, trace.names) == (ONE, ("ask", "span 2"))
+        await export(service, span(3, 1), root(4, declared=4))
+        await verdict(service, ONE)
+        async with service.http.get(path) as answer:
+            (trace,) = parse(await answer.read(), "the answer")
+        assert len(trace) == 4, "judged or not, it is where its address says"
+        async with service.http.get(f"/traces/{ONE}") as page:
+            assert f'href="{path}"' in await page.text()
+        absent = await service.get(f"/v1/traces/{'2' * 32}/otlp", 404)
+        assert "no file of the trace" in absent["detail"]
+
+
 @pytest.mark.full
 async def test_every_encoding_leaves_the_same_spans(tmp_path: Path) -> None:
     program = ForeignProgram()

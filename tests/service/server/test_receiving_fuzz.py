@@ -135,7 +135,7 @@ def test_any_body_is_taken_or_refused(body: Sent) -> None:
         take(Path(folder), [body])
 
 
-BASES, CHANGES = 5, 20
+BASES, CHANGES = 10, 10
 
 
 @pytest.mark.full
