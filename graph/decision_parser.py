@@ -323,10 +323,10 @@ def _stated_action(fields: Mapping[str, Any]) -> str | None:
         return f"{values[0]}"
 
 
-def _fields(given: Mapping[str, Any], schema: type[AnswerT]) -> dict[str, Any]:
+def _fields(answer: Mapping[str, Any], schema: type[AnswerT]) -> dict[str, Any]:
     """The object under the schema's own names, without what the schema does not know."""
     by_name: dict[str, list[Any]] = {}
-    for key, value in given.items():
+    for key, value in answer.items():
         by_name.setdefault(_plain(key), []).append(value)
     fields: dict[str, Any] = {}
     for name in schema.model_fields:

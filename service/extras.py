@@ -51,13 +51,13 @@ def _distributions(extra: str, lines: list[str], seen: set[str]) -> Iterator[str
     for line in lines:
         requirement, _, marker = line.partition(";")
         of = _EXTRA.fullmatch(marker)
-        named = _REQUIREMENT.match(requirement)
-        if of is None or of["extra"] != extra or named is None:
+        match = _REQUIREMENT.match(requirement)
+        if of is None or of["extra"] != extra or match is None:
             continue
-        if named["name"].lower().replace("_", "-") != _OURS:
-            yield named["name"]
+        if match["name"].lower().replace("_", "-") != _OURS:
+            yield match["name"]
             continue
-        for other in (each.strip() for each in (named["extras"] or "").split(",")):
+        for other in (each.strip() for each in (match["extras"] or "").split(",")):
             if other not in seen:
                 yield from _distributions(other, lines, seen)
 

@@ -49,13 +49,14 @@ def langsmith_mode(settings: Settings, *, offline: bool) -> LangSmithMode:
 
 def offline_note(settings: Settings, *, offline: bool) -> str | None:
     """What `--offline` does to a mode that is asked for; None where it changes nothing."""
-    asked = "LANGSMITH_TRACING=true" if _is_native() else None
+    variable = "LANGSMITH_TRACING=true" if _is_native() else None
     if settings.langsmith is not None:
-        asked = f"TRADING_GRAPH_LANGSMITH={settings.langsmith}"
-    if not offline or asked is None:
+        variable = f"TRADING_GRAPH_LANGSMITH={settings.langsmith}"
+    if not offline or variable is None:
         return None
     return (
-        f"LangSmith gets nothing of offline runs, whatever {asked} says; it does without --offline."
+        f"LangSmith gets nothing of offline runs, whatever {variable} says; it does without "
+        "--offline."
     )
 
 

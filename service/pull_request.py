@@ -159,16 +159,18 @@ def main(words: Sequence[str] | None = None) -> ExitCode:
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--gate")
     parser.add_argument("--tolerance", type=float, help="in per cent")
-    given = parser.parse_args(words)
-    base = given.base if given.base is not None and given.base.is_dir() else None
-    tolerance = None if given.tolerance is None else given.tolerance / 100
+    arguments = parser.parse_args(words)
+    base = arguments.base if arguments.base is not None and arguments.base.is_dir() else None
+    tolerance = None if arguments.tolerance is None else arguments.tolerance / 100
     try:
-        rows = list(rows_of(given.new, base, Demands(given.gate or None, None, False), tolerance))
+        rows = list(
+            rows_of(arguments.new, base, Demands(arguments.gate or None, None, False), tolerance)
+        )
         if not rows:
             raise TraceError(
-                f"There is no trace in {given.new}; let tests use the fixture `recorded_spans`."
+                f"There is no trace in {arguments.new}; let tests use the fixture `recorded_spans`."
             )
-        given.table.write_text(table_text(rows, base is not None), encoding="utf-8")
+        arguments.table.write_text(table_text(rows, base is not None), encoding="utf-8")
     except Exception as error:
         failure = expected_failure(error)
         if failure is None:

@@ -232,9 +232,9 @@ def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
     """The only trace, or the one with the id; the id of a run picks none, so one must be alone."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
-    named = [trace for trace in traces if trace.trace_id == id]
-    if named:
-        return named[0]
+    matches = [trace for trace in traces if trace.trace_id == id]
+    if matches:
+        return matches[0]
     if len(traces) > 1:
         count = len(runs(traces))
         joined = "one run" if count == 1 else f"{count} runs"
@@ -251,14 +251,14 @@ def _one_run(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
     groups = runs(traces)
-    named = [group for group in groups if any(each.trace_id == id for each in group)]
-    if len(named or groups) > 1:
+    matches = [group for group in groups if any(each.trace_id == id for each in group)]
+    if len(matches or groups) > 1:
         raise TraceError(
             f"The {len(traces)} traces in {origin} are {len(groups)} runs, by their sessions or "
             f"their processes and times ({_listed([group[0] for group in groups])}); name a trace "
             "of one with --id, or judge each with --each."
         )
-    return as_one((named or groups)[0])
+    return as_one((matches or groups)[0])
 
 
 def _listed(traces: Sequence[SpanTable]) -> str:

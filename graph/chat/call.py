@@ -180,12 +180,14 @@ class _Call:
                 now = learning.current
                 chat = self.model.chat(lambda: learning.accept(use))
                 sent = self.model.parameters(self.offer, self.messages)
-                asked = with_instruction(self.messages, instruction(self.offer, self.messages, now))
+                messages = with_instruction(
+                    self.messages, instruction(self.offer, self.messages, now)
+                )
                 try:
-                    return await self._stream(chat, asked, sent)
+                    return await self._stream(chat, messages, sent)
                 except openai.APIError as error:
                     refusal = refusal_of(error, self.model.redactor)
-                    step = learning.step_down(now, refusal, chat.body(asked, sent))
+                    step = learning.step_down(now, refusal, chat.body(messages, sent))
                     if step is None and not self._shorten(refusal):
                         raise
             if step is not None:

@@ -191,23 +191,23 @@ class ModelRate:
             ticket = _Ticket(tokens)
             self._queue.append(ticket)
         try:
-            if isinstance(found := self._try(ticket), SentRequest):
-                return Turn(self, found)
-            announce(found.seconds)
+            if isinstance(outcome := self._try(ticket), SentRequest):
+                return Turn(self, outcome)
+            announce(outcome.seconds)
             waits: dict[Bound, float] = defaultdict(float)
             with waiting(Wait.RATE_LIMIT):
-                while not isinstance(found, SentRequest):
+                while not isinstance(outcome, SentRequest):
                     budget = left()
-                    if found.seconds >= budget.seconds:
-                        raise LongWait(self._source, found.seconds, budget)
+                    if outcome.seconds >= budget.seconds:
+                        raise LongWait(self._source, outcome.seconds, budget)
                     ticket.moved.clear()
                     began = self._now()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(found.seconds):
+                        async with asyncio.timeout(outcome.seconds):
                             await ticket.moved.wait()
-                    waits[found.bound] += self._now() - began
-                    found = self._try(ticket)
-            return Turn(self, found, waits)
+                    waits[outcome.bound] += self._now() - began
+                    outcome = self._try(ticket)
+            return Turn(self, outcome, waits)
         finally:
             self._leave(ticket)
 

@@ -87,8 +87,8 @@ def _status(error: openai.APIError) -> int | None:
 
 
 def _words(error: openai.APIError) -> frozenset[str]:
-    said = f"{error.code or ''} {error.type or ''}"
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", said)
+    words = f"{error.code or ''} {error.type or ''}"
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
     return frozenset(re.findall(r"[a-z]+", spaced.lower()))
 
 
@@ -289,8 +289,8 @@ def _epoch(date: str) -> float | None:
 
 def _clock(headers: Mapping[str, str]) -> float:
     """The service's own time, so that the difference of two clocks is no wait."""
-    said = _epoch(headers.get("date", ""))
-    return time.time() if said is None else said
+    service_time = _epoch(headers.get("date", ""))
+    return time.time() if service_time is None else service_time
 
 
 def _delay(body: object, depth: int = 6) -> float | None:

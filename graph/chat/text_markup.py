@@ -22,21 +22,21 @@ def without_thoughts(text: str) -> str:
     A closing tag without an opening one ends a thought that the service's template began: all that
     stands before it was thought.
     """
-    kept: list[str] = []
+    parts: list[str] = []
     place = 0
     while tag := _TAG.search(text, place):
         closing = tag
         if tag[1]:
-            kept.clear()
+            parts.clear()
         else:
-            kept.append(text[place : tag.start()])
+            parts.append(text[place : tag.start()])
             # A tag inside a thought means nothing.
             end = _CLOSING_TAG.search(text, tag.end())
             if end is None:
-                return "".join(kept).strip()
+                return "".join(parts).strip()
             closing = end
         place = closing.end()
-    return "".join([*kept, text[place:]]).strip() if place else text
+    return "".join([*parts, text[place:]]).strip() if place else text
 
 
 ARGUMENT_NAMES = ("arguments", "parameters", "args", "input")

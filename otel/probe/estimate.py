@@ -75,11 +75,11 @@ class Estimate:
     @cached_property
     def of_span(self) -> Mapping[int, tuple[Reason, ...]]:
         """The reasons of each span: of the moment in which its task was made, and of its work."""
-        found: dict[int, list[Reason]] = defaultdict(list)
+        reasons: dict[int, list[Reason]] = defaultdict(list)
         for reason in self.reasons:
             for span in reason.moment.spans:
-                found[span].append(reason)
-        return {span: tuple(some) for span, some in found.items()}
+                reasons[span].append(reason)
+        return {span: tuple(some) for span, some in reasons.items()}
 
     def waits_for(self, span: int) -> dict[int, Dependency]:
         """The spans that one is shown to wait for, without those that these wait for."""
@@ -220,14 +220,14 @@ class _Evidence:
                 least = CHANCE_IF_HELD if held >= apart else CHANCE
                 chance = max(apart / margin, least) if follows else apart / held
                 chances[last].append(min(0.5, chance))
-        found = []
+        dependencies = []
         for before, each in chances.items():
             if np.any(runs.end[:, before] > moment.at + self._tolerance):
                 continue  # One run contradicts it: that stays open.
             confidence = 1 - float(np.prod(each))
             if confidence >= CONFIDENT and len(each) >= MOVED_SHARE * tests[before]:
-                found.append(Dependency(before, len(each), confidence, self._order(before)))
-        return found
+                dependencies.append(Dependency(before, len(each), confidence, self._order(before)))
+        return dependencies
 
     def _end_of_rivals(self, run: int, last: int) -> float:
         """When the last of the others that could be the reason ended in a run, or it could come."""

@@ -48,32 +48,32 @@ class Findings:
 
 def learn(runs: Runs, tolerance: float) -> Findings:
     """What each span waits for, and which share a limit, by all runs so far."""
-    found = estimate(runs, tolerance)
-    limits = shared_limits(found)
+    waits = estimate(runs, tolerance)
+    limits = shared_limits(waits)
     if limits:
-        found = estimate(runs, tolerance, [each.spans for each in limits])
-    return Findings(found, limits)
+        waits = estimate(runs, tolerance, [each.spans for each in limits])
+    return Findings(waits, limits)
 
 
-def shared_limits(found: Estimate) -> tuple[SharedLimit, ...]:
+def shared_limits(waits: Estimate) -> tuple[SharedLimit, ...]:
     """The limits that spans share, the one with most spans first."""
-    handovers = list(_handovers(found))
+    handovers = list(_handovers(waits))
     groups = _Groups()
     for each in handovers:
         groups.join(each.before, each.after)
     by_group: dict[int, list[_Handover]] = defaultdict(list)
     for each in handovers:
         by_group[groups.top(each.before)].append(each)
-    limits = [_limit(found, some) for some in by_group.values()]
+    limits = [_limit(waits, some) for some in by_group.values()]
     return tuple(
         sorted([each for each in limits if each is not None], key=lambda each: -len(each.spans))
     )
 
 
-def _handovers(found: Estimate) -> Iterator[_Handover]:
+def _handovers(waits: Estimate) -> Iterator[_Handover]:
     """The starts that nothing explains but the end of a span that need not have come before."""
-    runs, tolerance = found.runs, found.tolerance_s
-    for reason in found.reasons:
+    runs, tolerance = waits.runs, waits.tolerance_s
+    for reason in waits.reasons:
         moment = reason.moment
         if moment.kind is not MomentKind.WORK:
             continue
@@ -109,11 +109,11 @@ def _releaser(runs: Runs, run: int, span: int, tolerance: float, needs: "set[int
     return min(family, key=lambda each: abs(wait[each]), default=None)
 
 
-def _limit(found: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | None:
+def _limit(waits: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | None:
     """The limit of a group, without the spans that chance alone has brought into it."""
     some = list(handovers)
     while len(some) >= _FEWEST:
-        limit = _limit_of_all(found, some)
+        limit = _limit_of_all(waits, some)
         if limit is not None:
             return limit
         times = Counter(span for each in some for span in (each.before, each.after))
@@ -122,10 +122,10 @@ def _limit(found: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | Non
     return None
 
 
-def _limit_of_all(found: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | None:
-    runs = found.runs
+def _limit_of_all(waits: Estimate, handovers: Sequence[_Handover]) -> SharedLimit | None:
+    runs = waits.runs
     spans = sorted({each.before for each in handovers} | {each.after for each in handovers})
-    tolerance = found.tolerance_s
+    tolerance = waits.tolerance_s
     most = Counter(_most_at_once(runs, run, spans, tolerance) for run in range(len(runs.start)))
     at_once = max(most)
     if len(spans) <= at_once:

@@ -27,28 +27,28 @@ class Played:
     def __init__(
         self, findings: Findings, holds: "NDArray[np.float64]", *, at_worst: bool = False
     ) -> None:
-        found, runs = findings.estimate, findings.estimate.runs
-        self.likely = [_likely(found, reason) for reason in found.reasons]
-        self.at = [np.zeros(len(holds)) for _ in found.reasons]
+        waits, runs = findings.estimate, findings.estimate.runs
+        self.likely = [_likely(waits, reason) for reason in waits.reasons]
+        self.at = [np.zeros(len(holds)) for _ in waits.reasons]
         self.work = np.zeros(holds.shape)
         self.end = np.zeros(holds.shape)
         self.held = holds.copy()
         for span in range(len(runs) - 1, 0, -1):  # children come after their parents
             self.held[:, runs.parents[span]] += self.held[:, span]
         self._runs, self._turns = runs, _turns(findings)
-        self._open = [reason.open if at_worst else () for reason in found.reasons]
+        self._open = [reason.open if at_worst else () for reason in waits.reasons]
         causes = [{*some, *more} for some, more in zip(self.likely, self._open, strict=True)]
-        events = _Events(found, causes, self._turns)
+        events = _Events(waits, causes, self._turns)
         for kind, number in events.in_order():
             if kind == _END:
                 self._set_end(number, events.family(number), holds)
                 continue
-            moment = found.reasons[number].moment
+            moment = waits.reasons[number].moment
             span = moment.spans[0]
             base = self.work[:, runs.parents[span]]
             if moment.kind is MomentKind.WORK and span in events.birth_of:
                 base = self.at[events.birth_of[span]]
-            self._set_moment(number, found.reasons[number], base)
+            self._set_moment(number, waits.reasons[number], base)
             if moment.kind is MomentKind.WORK:
                 self.work[:, span] = self.at[number]
 
@@ -105,14 +105,14 @@ class _Events:
     """The moments and the ends of spans in the first run, each after those it is played from."""
 
     def __init__(
-        self, found: Estimate, causes: Sequence[Set[int]], turns: Mapping[int, _Turn]
+        self, waits: Estimate, causes: Sequence[Set[int]], turns: Mapping[int, _Turn]
     ) -> None:
-        self._runs, self._reasons = found.runs, found.reasons
+        self._runs, self._reasons = waits.runs, waits.reasons
         self._ends_before, self._turns = causes, turns
         self.birth_of: dict[int, int] = {}
         """The moment in which the task of a span was made, where that is known."""
         self._work_of: dict[int, int] = {}
-        for number, reason in enumerate(found.reasons):
+        for number, reason in enumerate(waits.reasons):
             if reason.moment.kind is MomentKind.WORK:
                 self._work_of[reason.moment.spans[0]] = number
             elif reason.moment.kind is MomentKind.BIRTH:
@@ -171,17 +171,17 @@ class _Events:
         return [(kind, number) for *_, kind, number in sorted(events)]
 
 
-def _likely(found: Estimate, reason: Reason) -> Sequence[int]:
+def _likely(waits: Estimate, reason: Reason) -> Sequence[int]:
     """What a moment likely waits for: what is shown, and what ended just before it.
 
     One that came later than nothing explains likely waited for whatever ended then.
     """
-    runs, moment, near = found.runs, reason.moment, 2 * found.tolerance_s
+    runs, moment, near = waits.runs, reason.moment, 2 * waits.tolerance_s
     likely = {each.before for each in reason.waits_for}
     waited = moment.at[0] - runs.end[0]
     likely |= {each for each in reason.open if waited[each] <= reason.gap_s + near}
     offset = moment.offset
-    if not likely and offset[0] > offset.min() + found.tolerance_s:
+    if not likely and offset[0] > offset.min() + waits.tolerance_s:
         above = runs.above[moment.spans[0]]
         ended = np.flatnonzero((waited >= 0) & (waited <= near)).tolist()
         likely = {each for each in ended if each not in above}

@@ -46,8 +46,8 @@ class Probed:
 
     def dependencies(self, measured: Mapping[int, float] | None = None) -> Dependencies:
         """What the file says; `measured` are runs with a faster call in seconds, by its span."""
-        found = self._without_predictions()
-        schedule, rows = self.schedule(found), self.rows
+        dependencies = self._without_predictions()
+        schedule, rows = self.schedule(dependencies), self.rows
         errors = [
             abs(play_holds(schedule, self.runs, run, rows) / float(self.runs.wall_s[run]) - 1)
             for run in range(self.plain, len(self.probe_runs))
@@ -56,7 +56,7 @@ class Probed:
         spread = float(np.ptp(self.runs.wall_s[: self.plain])) / self.plain_s
         noise = max(LEAST_NOISE, spread, 2 * float(np.median(errors or [0.0])))
         # Where it is open who waits for a call, the run may not become any shorter with it.
-        open_spans = {each for span in found.spans for each in span.open}
+        open_spans = {each for span in dependencies.spans for each in span.open}
         base_s = float(self.runs.wall_s[self.base])
         speed_ups = tuple(
             SpeedUp(
@@ -69,12 +69,12 @@ class Probed:
             )
             for each in played_speed_ups(schedule, rows)
         )
-        return msgspec.structs.replace(found, noise=round(noise, 5), speed_ups=speed_ups)
+        return msgspec.structs.replace(dependencies, noise=round(noise, 5), speed_ups=speed_ups)
 
-    def schedule(self, found: Dependencies | None = None) -> Schedule:
+    def schedule(self, dependencies: Dependencies | None = None) -> Schedule:
         """The undisturbed run, with the order that was shown."""
         base = self.probe_runs[self.base]
-        order = ShownOrder(found or self._without_predictions(), base.trace, base.run)
+        order = ShownOrder(dependencies or self._without_predictions(), base.trace, base.run)
         return Schedule(call_tree(base.trace, base.run), order)
 
     @property

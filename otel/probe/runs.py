@@ -116,21 +116,21 @@ def align(runs: Sequence[ProbeRun]) -> Runs:
 
     Where the runs do not have equally many spans of a name below a span, these are left out.
     """
-    found = [_Places(each) for each in runs]
-    counts = [each.counts() for each in found]
+    aligned = [_Places(each) for each in runs]
+    counts = [each.counts() for each in aligned]
     names = set[tuple[Place, str]]().union(*counts)
     differing = {each for each in names if len({one[each] for one in counts}) > 1}
     common = {
         place
-        for place in found[0].rows
+        for place in aligned[0].rows
         if not any((place[:at], place[at][0]) in differing for at in range(len(place)))
     }
-    every = set[Place]().union(*(each.rows for each in found))
+    every = set[Place]().union(*(each.rows for each in aligned))
     if len(every - common) > MOST_LEFT_OUT * len(every):
-        raise ChangedStructureError(_difference(found[0], found[-1]))
-    places = sorted(common, key=lambda place: (len(place), found[0].rows[place]))
+        raise ChangedStructureError(_difference(aligned[0], aligned[-1]))
+    places = sorted(common, key=lambda place: (len(place), aligned[0].rows[place]))
     number = {place: at for at, place in enumerate(places)}
-    columns = [_columns(each, places) for each in found]
+    columns = [_columns(each, places) for each in aligned]
     return Runs(
         places=tuple(places),
         parents=tuple(number[place[:-1]] if place else -1 for place in places),
@@ -146,8 +146,8 @@ def align(runs: Sequence[ProbeRun]) -> Runs:
         made_with=tuple(tuple(each.made_with) for each in columns),
         activities=tuple(each.activities for each in columns),
         is_known_again=_are_known_again(places, columns),
-        keys=_keys(found[0], places),
-        rows=tuple(tuple(each.rows[place] for place in places) for each in found),
+        keys=_keys(aligned[0], places),
+        rows=tuple(tuple(each.rows[place] for place in places) for each in aligned),
         left_out=tuple(sorted({(*(name for name, _ in above), name) for above, name in differing})),
     )
 
@@ -182,9 +182,9 @@ class _Places:
             by_name[trace.names[row]].append(row)
         for name, rows in by_name.items():
             if len(rows) > 1:
-                asked = requests(trace, rows)
+                request_of = requests(trace, rows)
                 rows.sort(
-                    key=lambda row: (asked.get(row, ""), path_numbers(self.activity[row]), row)
+                    key=lambda row: (request_of.get(row, ""), path_numbers(self.activity[row]), row)
                 )
             yield name, rows
 
@@ -211,11 +211,11 @@ class _Columns:
     awaited: list[frozenset[str]] = field(default_factory=list)
 
 
-def _columns(found: _Places, places: Sequence[Place]) -> _Columns:
-    trace, begin = found.run.trace, int(found.run.trace.start[found.run.run])
+def _columns(spans: _Places, places: Sequence[Place]) -> _Columns:
+    trace, begin = spans.run.trace, int(spans.run.trace.start[spans.run.run])
     turns, waited = waits(trace), {str(each) for each in witness.Wait}
-    rows = [found.rows[place] for place in places]
-    columns = _Columns(tuple(found.activity[row] for row in rows))
+    rows = [spans.rows[place] for place in places]
+    columns = _Columns(tuple(spans.activity[row] for row in rows))
     held: dict[Place, float] = defaultdict(float)
     for place, row in zip(places, rows, strict=True):
         if delay_ms := trace.number(row, witness.DELAY_MS):
@@ -223,8 +223,8 @@ def _columns(found: _Places, places: Sequence[Place]) -> _Columns:
                 held[place[:depth]] += delay_ms / 1e3
     for place, row in zip(places, rows, strict=True):
         start, end = trace.intervals[row]
-        said = trace.attributes(row)
-        work, is_turn = start, said.get(witness.ACTIVITY_WAITED_FOR) in waited
+        attributes = trace.attributes(row)
+        work, is_turn = start, attributes.get(witness.ACTIVITY_WAITED_FOR) in waited
         if (first := next(iter(turns.get(row, ())), None)) and first[
             0
         ] - start <= _AT_ONCE_MS * 1e6:
@@ -235,8 +235,10 @@ def _columns(found: _Places, places: Sequence[Place]) -> _Columns:
         columns.end.append((end - begin) / 1e9)
         columns.held.append(held[place])
         columns.turn.append(is_turn)
-        columns.made_with.append(str(said.get(witness.ACTIVITY_MADE_WITH, "")))
-        columns.awaited.append(frozenset(map(str, sequence(said.get(witness.ACTIVITY_AWAITED)))))
+        columns.made_with.append(str(attributes.get(witness.ACTIVITY_MADE_WITH, "")))
+        columns.awaited.append(
+            frozenset(map(str, sequence(attributes.get(witness.ACTIVITY_AWAITED))))
+        )
         columns.late.append((trace.number(row, witness.ACTIVITY_HELD_MS) or 0.0) / 1e3)
         columns.born_late.append((trace.number(row, witness.ACTIVITY_BORN_LATE_MS) or 0.0) / 1e3)
         columns.born.append((start - begin) / 1e9 - age_ms / 1e3 if age_ms is not None else 0.0)
@@ -265,15 +267,15 @@ def _are_known_again(places: Sequence[Place], columns: Sequence[_Columns]) -> tu
     return tuple(known)
 
 
-def _keys(found: _Places, places: Sequence[Place]) -> tuple[str, ...]:
+def _keys(spans: _Places, places: Sequence[Place]) -> tuple[str, ...]:
     """What a plan calls each span: the names where they suffice, else names and activities."""
     exact: dict[Place, str] = {}
     names: dict[Place, str] = {}
     counts: Counter[tuple[Place, str, str]] = Counter()
-    by_start = sorted(places, key=lambda place: (len(place), found.rows[place]))
+    by_start = sorted(places, key=lambda place: (len(place), spans.rows[place]))
     for place in by_start:
-        row = found.rows[place]
-        name, activity = found.run.trace.names[row], found.activity[row]
+        row = spans.rows[place]
+        name, activity = spans.run.trace.names[row], spans.activity[row]
         above = place[:-1]
         here = (above, name, activity)
         exact[place] = span_key(

@@ -55,15 +55,15 @@ def _over_time(limit: LimitUse, wall_s: float) -> str:
     )
 
 
-def _stragglers(found: Sequence[Straggler]) -> str:
+def _stragglers(stragglers: Sequence[Straggler]) -> str:
     shown = [
         f"{each.item} {brief(each.own_s)}{' (in the tail)' if each.in_tail else ''}"
-        for each in found[:_SHOWN]
+        for each in stragglers[:_SHOWN]
     ]
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    more = f" and {len(stragglers) - _SHOWN} more" if len(stragglers) > _SHOWN else ""
     return (
-        f"Stragglers: {', '.join(shown)}{more}; the median is {brief(found[0].usual_s)}, and a "
-        f"straggler takes {TIMES:g} times that and {DEVIATIONS:g} deviations more."
+        f"Stragglers: {', '.join(shown)}{more}; the median is {brief(stragglers[0].usual_s)}, and "
+        f"a straggler takes {TIMES:g} times that and {DEVIATIONS:g} deviations more."
     )
 
 

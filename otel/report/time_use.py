@@ -28,9 +28,9 @@ def time_of_largest(diagnosis: Diagnosis) -> str:
     parts = time_use(trace, row)
     if not parts:
         return ""
-    said = ", ".join(f"{brief(seconds)} {words}" for seconds, words in parts)
+    shares = ", ".join(f"{brief(seconds)} {words}" for seconds, words in parts)
     length_s = trace.lengths[row] / 1e9
-    return f"The largest there is {trace.names[row]!r}, {brief(length_s)}: {said}."
+    return f"The largest there is {trace.names[row]!r}, {brief(length_s)}: {shares}."
 
 
 def time_use(trace: SpanTable, row: int) -> list[tuple[float, str]]:

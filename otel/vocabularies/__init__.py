@@ -187,14 +187,14 @@ def roles(
     spans: Sequence[Attributes], alike: Mapping[tuple[str, ...], Sequence[int]]
 ) -> tuple[Role, ...]:
     """The role of each of many spans; `alike` has the rows of those with the same attributes."""
-    found = [Role.OTHER] * len(spans)
+    role_of = [Role.OTHER] * len(spans)
     keys = set[str]().union(*alike)
     known = [(key, read) for key, read in _ROLES if key in keys]
     for names, rows in alike.items():
         if readers := [read for key, read in known if key in names]:
             for row in rows:
-                found[row] = _role(spans[row], readers)
-    return tuple(found)
+                role_of[row] = _role(spans[row], readers)
+    return tuple(role_of)
 
 
 def _role(attributes: Attributes, readers: Sequence[RoleReader]) -> Role:
@@ -221,12 +221,12 @@ def tool_call(attributes: Attributes) -> ToolCall:
 
 
 def _arguments(attributes: Attributes) -> str | None:
-    given, _ = openllmetry.tool_input(attributes)
-    if given is not None:
-        return given
+    text, _ = openllmetry.tool_input(attributes)
+    if text is not None:
+        return text
     for key in _ARGUMENTS:
-        if key in attributes and (given := canonical(attributes[key])) is not None:
-            return given
+        if key in attributes and (text := canonical(attributes[key])) is not None:
+            return text
     _, fields = logfire.tool_fields(attributes)
     return canonical(fields) or first_text(attributes, (trading.TOOL_ARGS_HASH,))
 
@@ -250,11 +250,11 @@ call_id = Reader(_call_id, {*_CALL_IDS, openllmetry.INPUT, openinference.OUTPUT}
 
 
 def _answer(attributes: Attributes) -> Answer:
-    found = tool_requests(attributes)
-    is_given = found.count is not None or any(
+    requests = tool_requests(attributes)
+    is_given = requests.count is not None or any(
         _says(attributes[key]) for key in _ANSWER_SIGNS.intersection(attributes)
     )
-    return Answer(found.ids, found.count, is_given)
+    return Answer(requests.ids, requests.count, is_given)
 
 
 def _tool_requests(attributes: Attributes) -> ToolRequests:

@@ -79,5 +79,5 @@ def call_id(attributes: Attributes) -> str | None:
     message = document(text)
     if isinstance(message, dict) and isinstance(message.get("data"), dict):
         message = message["data"]
-    found = message.get("tool_call_id") if isinstance(message, dict) else None
-    return found if isinstance(found, str) and found else None
+    id = message.get("tool_call_id") if isinstance(message, dict) else None
+    return id if isinstance(id, str) and id else None

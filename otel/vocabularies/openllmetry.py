@@ -80,10 +80,10 @@ def tool_input(attributes: Attributes) -> tuple[str | None, str | None]:
     """
     if INPUT not in attributes:
         return None, None
-    given = document(attributes[INPUT])
-    if not isinstance(given, dict) or not ({"inputs", "input_str"} & given.keys()):
+    content = document(attributes[INPUT])
+    if not isinstance(content, dict) or not ({"inputs", "input_str"} & content.keys()):
         return canonical(attributes[INPUT]), None
-    more = given.get("kwargs")
+    more = content.get("kwargs")
     call_id = more.get("tool_call_id") if isinstance(more, dict) else None
-    arguments = canonical(given.get("inputs") or given.get("input_str"))
+    arguments = canonical(content.get("inputs") or content.get("input_str"))
     return arguments, call_id if isinstance(call_id, str) else None

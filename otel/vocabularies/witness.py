@@ -172,8 +172,8 @@ thread_id = Figure(THREAD_ID)
 
 
 def _loop_id(attributes: Attributes) -> int | str | None:
-    found = attributes.get(LOOP_ID)
-    return found if isinstance(found, int | str) else None
+    id = attributes.get(LOOP_ID)
+    return id if isinstance(id, int | str) else None
 
 
 loop_id = Reader[int | str | None](_loop_id, {LOOP_ID}, None)
@@ -200,8 +200,8 @@ def records(attributes: Attributes) -> frozenset[Recorded]:
     span without a wait looks the same whether waits are recorded or not.
     """
     if RECORDS in attributes:
-        named = [each for each in sequence(attributes[RECORDS]) if isinstance(each, str)]
-        return _RECORDED.intersection(named)
+        names = [each for each in sequence(attributes[RECORDS]) if isinstance(each, str)]
+        return _RECORDED.intersection(names)
     return frozenset(
         [each for each, key in _SIGNS.items() if finite(value(attributes, key)) is not None]
     )

@@ -196,11 +196,11 @@ class Activity:
         """Tell the span above how much of a job's time on its thread nothing explains."""
         if self.spans:
             return
-        now, given = time_ns(), thread_time().since(had)
-        known = given.running + given.queued + sum(self.timeline.totals(began, now).values())
+        now, cpu = time_ns(), thread_time().since(had)
+        known = cpu.running + cpu.queued + sum(self.timeline.totals(began, now).values())
         unknown = now - began - known
         if unknown >= LEAST_WAIT_NS:
-            is_held_up = given.is_held_up_by_others(unknown)
+            is_held_up = cpu.is_held_up_by_others(unknown)
             kind = Wait.INTERPRETER_LOCK if is_held_up else timeline.UNACCOUNTED
             self.tell_wait(kind, began + known, now)
 

@@ -134,13 +134,13 @@ class Turn:
         if not stretches:
             return []
         samples = _Samples(stretches, self.start_ns, end_ns, self._before, after, threshold_ns)
-        found = []
+        blocks = []
         for low, high, line in samples.places():
             start, end = samples.edges[low], samples.edges[high]
             starved, share, state = samples.account(low, high)
             tasks = {each.task for each in stretches[low:high]}
             name = samples.heaviest(low, high, lambda each: each.task)
-            found.append(
+            blocks.append(
                 Block(
                     loop_id=loop_id,
                     start_ns=start,
@@ -154,7 +154,7 @@ class Turn:
                     cpu_share=share,
                 )
             )
-        return found
+        return blocks
 
 
 KeyT = TypeVar("KeyT")
@@ -188,12 +188,12 @@ class _Samples:
     def places(self) -> Iterator[tuple[int, int, Line | None]]:
         """The parts that are blocks, each with its line."""
         everything = 0, len(self._stretches)
-        found = False
+        is_narrow = False
         for part in self._parts(everything, lambda each: each.task):
             for place in self._narrow(part, 0):
-                found = True
+                is_narrow = True
                 yield place
-        if not found:
+        if not is_narrow:
             # Many tasks that block for a little each, all at one line.
             for low, high in self._parts(everything, lambda each: each.own[-1:]):
                 leaves = {each.own[-1:] for each in self._stretches[low:high]}
@@ -213,9 +213,9 @@ class _Samples:
             return self._narrow(part, depth + 1)
         parts = self._parts(part, lambda each: each.own[depth : depth + 1])
         if len(parts) > 1 and (
-            found := [place for each in parts for place in self._narrow(each, depth)]
+            places := [place for each in parts for place in self._narrow(each, depth)]
         ):
-            return found
+            return places
         if len({line and (line.path, line.function) for line in lines}) == 1:
             line = self.heaviest(low, high, lambda each: each.own[depth])
         elif depth:

@@ -171,12 +171,12 @@ class Delays:
         # The activity is made here, so that its number tells when the task was created.
         path = activity_of(task).path
         creator = path.rpartition(".")[0]
-        made = self._made.get(creator)
-        if made is None:
-            made = self._made[creator] = []
+        tasks = self._made.get(creator)
+        if tasks is None:
+            tasks = self._made[creator] = []
             call_soon(loop, self._made.pop, creator, None)
-        made.append(path)
-        self._made_with[path] = made[0]
+        tasks.append(path)
+        self._made_with[path] = tasks[0]
         if awaited := self._awaited.get(creator):
             self._awaited[path] = awaited
         born_late = self._born_late[path] = self._first_steps.get(creator, 0.0)
@@ -187,7 +187,7 @@ class Delays:
 
         def decide() -> None:
             # A task that was made alone comes first to nothing, and would only make the run longer.
-            if len(made) > 1:
+            if len(tasks) > 1:
                 self._spend(path, seconds)
                 self._first_steps[path] += seconds
                 loop.call_later(seconds, step, context=context)

@@ -43,9 +43,9 @@ class FallbackProvider:
         no_op: type = api.NoOpTracer
 
         def tracer(self_: Any) -> Any:
-            found = original(self_)
-            if type(found) is not no_op or _is_disabled():
-                return found
+            usual = original(self_)
+            if type(usual) is not no_op or _is_disabled():
+                return usual
             ours = self_.__dict__.get(_KEPT_AS)
             if ours is None:
                 try:
@@ -56,7 +56,7 @@ class FallbackProvider:
                         self_._attributes,
                     )
                 except Exception:
-                    return found  # As without the witness, while the SDK is being imported.
+                    return usual  # As without the witness, while the SDK is being imported.
                 self_.__dict__[_KEPT_AS] = ours
             return ours
 

@@ -51,7 +51,7 @@ def normal(distribution: str) -> str:
 def installed(path: Sequence[str]) -> list[Instrumentor]:
     """The instrumentors on a search path, ordered by distribution."""
     folders = dict(_distributions(path))
-    found = []
+    instrumentors = []
     for distribution, folder in sorted(folders.items()):
         entries = _read(os.path.join(folder, "entry_points.txt"))
         if _GROUP not in entries:
@@ -59,8 +59,10 @@ def installed(path: Sequence[str]) -> list[Instrumentor]:
         targets = _targets(_read(os.path.join(folder, "METADATA")), folders)
         for name, place in _entries(entries):
             own = targets or ((name,) if name in sys.stdlib_module_names else ())
-            found.append(Instrumentor(name, place, distribution.replace("_", "-"), tuple(own)))
-    return found
+            instrumentors.append(
+                Instrumentor(name, place, distribution.replace("_", "-"), tuple(own))
+            )
+    return instrumentors
 
 
 def _distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -95,21 +97,21 @@ def _entries(text: str) -> Iterator[tuple[str, str]]:
 
 def _targets(metadata: str, folders: dict[str, str]) -> tuple[str, ...]:
     """The modules of the libraries that it says it is for, as far as these are installed."""
-    named = dict.fromkeys(filter(None, map(_target, metadata.splitlines())))
+    names = dict.fromkeys(filter(None, map(_target, metadata.splitlines())))
     return tuple(
-        module for name in named if name in folders for module in _modules(name, folders[name])
+        module for name in names if name in folders for module in _modules(name, folders[name])
     )
 
 
 def _target(line: str) -> str:
     """The distribution that a line requires under the extra that names what is instrumented."""
     field, _, requirement = line.partition(":")
-    wanted, _, marker = requirement.partition(";")
+    specifier, _, marker = requirement.partition(";")
     if field != "Requires-Dist" or "extra" not in marker or "instruments" not in marker:
         return ""
-    wanted = wanted.strip()
-    end = next((at for at, each in enumerate(wanted) if each in " <>=!~[("), len(wanted))
-    return normal(wanted[:end])
+    specifier = specifier.strip()
+    end = next((at for at, each in enumerate(specifier) if each in " <>=!~[("), len(specifier))
+    return normal(specifier[:end])
 
 
 def _modules(name: str, folder: str) -> Iterable[str]:
@@ -220,8 +222,8 @@ class _BuiltIn:
         self._notes = notes
 
     def __call__(self, module: ModuleType) -> None:
-        asked: Any = module
+        target: Any = module
         for part in self._library.place.split("."):
-            asked = getattr(asked, part)
-        asked()
+            target = getattr(target, part)
+        target()
         self._notes.add(Note.INSTRUMENTED, self._library.name, "built in")

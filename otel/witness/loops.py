@@ -159,15 +159,15 @@ class LoopWatches:
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> LoopWatch:
         """Watch a loop that the current thread runs."""
-        known = self._by_loop.get(id(loop))
-        if known is None or known.loop is not loop:
-            known = LoopWatch(loop)
-            _hook_selector(loop, known)
+        watch = self._by_loop.get(id(loop))
+        if watch is None or watch.loop is not loop:
+            watch = LoopWatch(loop)
+            _hook_selector(loop, watch)
             self._forget_closed()
-            self._by_loop[id(loop)] = known
-        known.settle()
-        self._running[id(loop)] = known
-        return known
+            self._by_loop[id(loop)] = watch
+        watch.settle()
+        self._running[id(loop)] = watch
+        return watch
 
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that a loop stops running."""

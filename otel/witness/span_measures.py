@@ -135,16 +135,16 @@ class OpenSpan:
     ) -> None:
         """Add what the time was spent on, and how much of it is not accounted for."""
         activity, had = self.activity, self.thread_time
-        given = None
+        cpu = None
         if activity.loop_id is not None:
             totals = activity.totals(start, end, current_cause())
         else:
             totals = activity.timeline.totals(start, end)
             if had is not None and self.thread_id == threading.get_ident():
-                given = thread_time(process_ns).since(had)
-                totals[timeline.RUNNING], totals[timeline.READY] = given.running, given.queued
+                cpu = thread_time(process_ns).since(had)
+                totals[timeline.RUNNING], totals[timeline.READY] = cpu.running, cpu.queued
         unknown = end - start - sum(totals.values()) + totals.get(timeline.UNACCOUNTED, 0)
-        if given and unknown >= LEAST_NS and given.is_held_up_by_others(unknown):
+        if cpu and unknown >= LEAST_NS and cpu.is_held_up_by_others(unknown):
             self.add_wait(witness.Wait.INTERPRETER_LOCK, end - unknown, end)
             unknown = 0
         if self.waits:

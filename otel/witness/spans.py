@@ -98,14 +98,15 @@ def _open(span: Span, started_ns: int | None) -> None:
     if len(tracking.spans) >= MOST_SPANS:
         return
     activity = current_activity()
-    known = OpenSpan(activity, root, started_ns)
-    setattr(span, _ATTRIBUTE, known)  # through its `__dict__`, each of its attributes costs more
-    tracking.spans[id(known)] = known
-    activity.spans.append(known)
+    open_span = OpenSpan(activity, root, started_ns)
+    # Through its `__dict__`, each of its attributes costs more.
+    setattr(span, _ATTRIBUTE, open_span)
+    tracking.spans[id(open_span)] = open_span
+    activity.spans.append(open_span)
     if activity.loop_id is not None and not activity.running_since:
-        activity.seen_since = known.created_ns
-    if known.watch is not None:
-        known.watch.note_span()
+        activity.seen_since = open_span.created_ns
+    if open_span.watch is not None:
+        open_span.watch.note_span()
 
 
 def _readable_span(
@@ -115,10 +116,10 @@ def _readable_span(
         readable: ReadableSpan = original(span)
         if span._end_time is None:
             return readable
-        known = _take(span)
-        if known is not None:
+        open_span = _take(span)
+        if open_span is not None:
             try:
-                _close(span, known, readable, watchdog)
+                _close(span, open_span, readable, watchdog)
             except Exception as error:
                 faults.note(error)
         if on_end is not None:
@@ -133,10 +134,10 @@ def _readable_span(
 
 def _take(span: Span) -> OpenSpan | None:
     """What is known of a span, once."""
-    known: OpenSpan | None = getattr(span, _ATTRIBUTE, None)
-    if known is not None:
+    open_span: OpenSpan | None = getattr(span, _ATTRIBUTE, None)
+    if open_span is not None:
         setattr(span, _ATTRIBUTE, None)
-    return known
+    return open_span
 
 
 @cache
@@ -167,45 +168,47 @@ def _end(
     """The second best way: attributes of the span itself, which its own limit counts."""
 
     def end(span: Span, end_time: int | None = None) -> None:
-        known = _take(span)
-        if known is not None and span.is_recording():
+        open_span = _take(span)
+        if open_span is not None and span.is_recording():
             try:
-                span.set_attributes(_attributes_of(span, known, end_time or time_ns(), watchdog))
+                span.set_attributes(
+                    _attributes_of(span, open_span, end_time or time_ns(), watchdog)
+                )
             except Exception as error:
                 faults.note(error)
         original(span, end_time)
-        if on_end is not None and known is not None:
+        if on_end is not None and open_span is not None:
             on_end(span)
 
     return end
 
 
-def _close(span: Span, known: OpenSpan, readable: ReadableSpan, watchdog: Watchdog) -> None:
+def _close(span: Span, open_span: OpenSpan, readable: ReadableSpan, watchdog: Watchdog) -> None:
     assert span._end_time is not None
-    _add_attributes(readable, _attributes_of(span, known, span._end_time, watchdog))
-    watch = known.watch
-    if span._end_time - known.start_ns < LEAST_BLOCKED_NS:
+    _add_attributes(readable, _attributes_of(span, open_span, span._end_time, watchdog))
+    watch = open_span.watch
+    if span._end_time - open_span.start_ns < LEAST_BLOCKED_NS:
         return
-    if watch is not None and (known.activity.loop_id is not None or known.was_seen_later):
-        blocks = watchdog.blocks(watch.loop_id, known.start_ns, span._end_time)
+    if watch is not None and (open_span.activity.loop_id is not None or open_span.was_seen_later):
+        blocks = watchdog.blocks(watch.loop_id, open_span.start_ns, span._end_time)
         if blocks:
             _add_events(readable, [block_event(block) for block in blocks[-MOST_BLOCKS:]])
 
 
 def _attributes_of(
-    span: Span, known: OpenSpan, ended_ns: int, watchdog: Watchdog
+    span: Span, open_span: OpenSpan, ended_ns: int, watchdog: Watchdog
 ) -> dict[str, AttributeValue]:
     """What a span that ends gets; it is open no longer."""
     try:
-        attributes = known.measure(ended_ns, watchdog)
+        attributes = open_span.measure(ended_ns, watchdog)
     finally:
-        tracking.spans.pop(id(known), None)
-        spans = known.activity.spans
-        if spans and spans[-1] is known:
+        tracking.spans.pop(id(open_span), None)
+        spans = open_span.activity.spans
+        if spans and spans[-1] is open_span:
             spans.pop()
-        elif known in spans:
-            spans.remove(known)
-    root, parent = known.root, span.parent
+        elif open_span in spans:
+            spans.remove(open_span)
+    root, parent = open_span.root, span.parent
     if root is not None and (parent is None or parent.is_remote):
         attributes |= declarations()
         attributes[witness.SPANS_STARTED] = len(root.span_ids)

@@ -151,8 +151,8 @@ def source(filename: str) -> Source:
     if path.startswith(_WITNESS):
         return Source(Origin.WITNESS, path)
     for folder in _PACKAGE_FOLDERS:
-        _, found, inside = path.rpartition(folder)
-        if found:
+        _, before, inside = path.rpartition(folder)
+        if before:
             return Source(Origin.LIBRARY, inside)
     for root, origin in _ROOTS:
         if path.startswith(root):

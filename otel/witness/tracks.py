@@ -97,8 +97,8 @@ class Track:
     def _close(self, turn: Turn, end_ns: int, after: Mark) -> None:
         ended = self.state.ended
         if end_ns - turn.start_ns >= self._threshold_ns:
-            found = self._blocks(turn, end_ns, after)
-            ended = (*ended, *found)[-MAX_BLOCKS:]
+            blocks = self._blocks(turn, end_ns, after)
+            ended = (*ended, *blocks)[-MAX_BLOCKS:]
         self.state = LoopState(ended)
 
     def going(self, turn: Turn) -> Sequence[Block]:
@@ -112,11 +112,11 @@ class Track:
         is_over = since != turn.start_ns
         late_ns = self._last.late_ns if self._last else 0
         mark = Mark(now, time.process_time_ns(), late_ns, self.run_queue.read())
-        found = self._blocks(turn, _end_of(turn, since, now) if is_over else now, mark)
-        if found and not is_over and watched and self._may_be_starved(found[-1], watched):
-            return found[:-1]
-        self._going = turn, now, found
-        return found
+        blocks = self._blocks(turn, _end_of(turn, since, now) if is_over else now, mark)
+        if blocks and not is_over and watched and self._may_be_starved(blocks[-1], watched):
+            return blocks[:-1]
+        self._going = turn, now, blocks
+        return blocks
 
     def _may_be_starved(self, block: Block, watched: WatchedLoop) -> bool:
         """Whether a thread that did nothing so far waits for a CPU: that is counted afterwards."""

@@ -116,14 +116,14 @@ class Watchdog:
         if not ended and not going:
             return ()
         least_ns = self._threshold_ns // 2
-        found = []
+        blocks = []
         for block in (*reversed(going), *reversed(ended)):
             if block.end_ns <= start_ns:
                 break
             if min(block.end_ns, end_ns) - max(block.start_ns, start_ns) >= least_ns:
-                found.append(block)
-        found.reverse()
-        return found
+                blocks.append(block)
+        blocks.reverse()
+        return blocks
 
     def _watch(self, running: threading.Lock) -> None:
         wait_ns = self._period_ns

@@ -143,15 +143,15 @@ def _diagnose_each(
     """Diagnose every trace of a source: a line each with the first finding, and a summary."""
     codes, without = Counter[ExitCode](), 0
     for table in tables:
-        found = diagnose(table, gate or default_gate(table), target, None, seen, order)
-        codes[_code_of(found)] += 1
-        without += isinstance(found, Diagnosis) and found.target.standing is Standing.NONE
+        result = diagnose(table, gate or default_gate(table), target, None, seen, order)
+        codes[_code_of(result)] += 1
+        without += isinstance(result, Diagnosis) and result.target.standing is Standing.NONE
         if form == "text":
-            click.echo(visible_line(f"{head_of(table)}  {_in_short(found)}"))
-        elif isinstance(found, Diagnosis):
-            click.echo(encode(diagnosis_document(with_places(found)), indent=None))
+            click.echo(visible_line(f"{head_of(table)}  {_in_short(result)}"))
+        elif isinstance(result, Diagnosis):
+            click.echo(encode(diagnosis_document(with_places(result)), indent=None))
         else:
-            print_error(without_verdict(found), ErrorKind.INCOMPLETE_TRACE)
+            print_error(without_verdict(result), ErrorKind.INCOMPLETE_TRACE)
     click.echo(
         f"{len(tables)} diagnosed: {codes[ExitCode.OK] - without} inside the target, "
         f"{codes[ExitCode.CHECK_FAILED]} over it, "
@@ -162,18 +162,18 @@ def _diagnose_each(
     return max(codes, key=lambda code: (code is ExitCode.CHECK_FAILED, code))
 
 
-def _code_of(found: Diagnosis | Verdict) -> ExitCode:
-    if not isinstance(found, Diagnosis):
+def _code_of(result: Diagnosis | Verdict) -> ExitCode:
+    if not isinstance(result, Diagnosis):
         return ExitCode.NOT_DONE
-    kept = found.target.standing in (Standing.INSIDE, Standing.NONE)
-    return ExitCode.OK if kept else ExitCode.CHECK_FAILED
+    is_inside = result.target.standing in (Standing.INSIDE, Standing.NONE)
+    return ExitCode.OK if is_inside else ExitCode.CHECK_FAILED
 
 
-def _in_short(found: Diagnosis | Verdict) -> str:
+def _in_short(result: Diagnosis | Verdict) -> str:
     """The first finding in a line."""
-    if not isinstance(found, Diagnosis):
-        return f"not judged: {found.missing[0]}"
-    first = next(iter(found.findings), None)
+    if not isinstance(result, Diagnosis):
+        return f"not judged: {result.missing[0]}"
+    first = next(iter(result.findings), None)
     if first is None:
         return "no change was found that would make it faster"
     gain = f"{first.gain.low_s:.3f} to {first.gain.high_s:.3f} s"

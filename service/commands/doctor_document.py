@@ -150,9 +150,9 @@ def last_run(out: Path) -> LastRunJson:
 def _cache(trace: SpanTable, run: int) -> Iterator[CacheUseJson]:
     for event in trace.events(run):
         if event.name == semconv.CACHE_EVENT:
-            said = event.attributes
-            counts = {name: int(said.get(f"{semconv.CACHE}.{name}", 0)) for name in COUNTS}
-            yield CacheUseJson(kind=str(said[semconv.CACHE_KIND]), **counts)
+            attributes = event.attributes
+            counts = {name: int(attributes.get(f"{semconv.CACHE}.{name}", 0)) for name in COUNTS}
+            yield CacheUseJson(kind=str(attributes[semconv.CACHE_KIND]), **counts)
 
 
 def _hosts(trace: SpanTable, run: int) -> list[HostUseJson]:
@@ -170,7 +170,7 @@ def _hosts(trace: SpanTable, run: int) -> list[HostUseJson]:
 
 
 def _host(trace: SpanTable, name: str, rows: Sequence[int], opened: int) -> HostUseJson:
-    said = [trace.attributes(row) for row in rows]
+    attributes = [trace.attributes(row) for row in rows]
     parents = [int(trace.parent[row]) for row in rows]
     fetches = [row for row in parents if row >= 0 and trace.roles[row] is Role.FETCH]
     sources = [str(trace.attributes(row).get(semconv.SOURCE)) for row in fetches]
@@ -180,13 +180,13 @@ def _host(trace: SpanTable, name: str, rows: Sequence[int], opened: int) -> Host
         host=name,
         sources=list(dict.fromkeys(sources)),
         requests=len(rows),
-        connections=sum(each.get(semconv.POOL_REUSED) is False for each in said),
+        connections=sum(each.get(semconv.POOL_REUSED) is False for each in attributes),
         received_bytes=sum(int(trace.number(row, semconv.RESPONSE_BYTES) or 0) for row in last),
-        waited_s=sum(witness.wait_ms(each) or 0.0 for each in said) / 1e3,
-        retries=sum(semconv.RESEND_COUNT in each for each in said),
+        waited_s=sum(witness.wait_ms(each) or 0.0 for each in attributes) / 1e3,
+        retries=sum(semconv.RESEND_COUNT in each for each in attributes),
         failed=sum(int(trace.status[row]) == ERROR for row in rows),
         opened=opened,
-        probes=sum(each.get(semconv.BREAKER) == "half_open" for each in said),
+        probes=sum(each.get(semconv.BREAKER) == "half_open" for each in attributes),
     )
 
 

@@ -47,10 +47,10 @@ def probe_command(
     file = Path(out) if out else _default_file()
     talk = Console(stderr=True)
     with _terminable(), _folder_beside(file) as folder:
-        made = ProgramRuns(command, instrument, spans, timeout, folder)
-        session, plain_file = _probe(program, made, runs, talk)
-        found = session.result()
-        text = encode(found) + "\n"
+        program_runs = ProgramRuns(command, instrument, spans, timeout, folder)
+        session, plain_file = _probe(program, program_runs, runs, talk)
+        dependencies = session.result()
+        text = encode(dependencies) + "\n"
         partial = folder / "dependencies"
         partial.write_text(text, encoding="utf-8")
         trace_file = file.with_suffix(".trace.jsonl")
@@ -59,25 +59,29 @@ def probe_command(
     if as_json:
         sys.stdout.write(text)
     else:
-        Console(highlight=False, emoji=False).print(ProbeText(found))
-    if made.traces > 1:
-        _say(talk, f"The program leaves {made.traces} traces; the largest is probed: {made.name}.")
+        Console(highlight=False, emoji=False).print(ProbeText(dependencies))
+    if program_runs.traces > 1:
+        _say(
+            talk,
+            f"The program leaves {program_runs.traces} traces; the largest is probed: "
+            f"{program_runs.name}.",
+        )
     _say(talk, f"Written: {file}, and an undisturbed run: {trace_file}")
-    which = f" --id {session.base.trace.trace_id}" if made.traces > 1 else ""
+    which = f" --id {session.base.trace.trace_id}" if program_runs.traces > 1 else ""
     diagnose = f"trading-graph diagnose {trace_file}{which} --dependencies {file}"
     _say(talk, f"What each fix gains: {diagnose}")
     return ExitCode.OK
 
 
 def _probe(
-    program: tuple[str, ...], made: ProgramRuns, count: int, talk: Console
+    program: tuple[str, ...], program_runs: ProgramRuns, count: int, talk: Console
 ) -> tuple[ProbeSession, Path]:
     """All runs, and the trace file of an undisturbed one."""
     session, files = ProbeSession(program, count), list[Path]()
     total_s = 0.0
     with _progress(talk, count) as advance:
         for number in range(1, count + 1):
-            run, file = made.make(session.next_plan)
+            run, file = program_runs.make(session.next_plan)
             try:
                 session.add(run)
             except ChangedStructureError as error:

@@ -77,9 +77,9 @@ class CallTally:
             if note is None or event.timestamp is None:
                 continue
             self.grants.append(event)
-            begin, given, end = _times(event.timestamp, note)
-            self._waits.append((begin, given))
-            self._work += [(at, begin), (given, end)]
+            begin, granted, end = _times(event.timestamp, note)
+            self._waits.append((begin, granted))
+            self._work += [(at, begin), (granted, end)]
             at = end
         self._work.append((at, span.end_time or 0))
 

@@ -316,9 +316,9 @@ def find_portfolio(word: str, portfolios: Path) -> PortfolioFolder:
         )
     if word == "last":
         return folders[-1]
-    wanted = word.replace("-", "").lower()
-    matches = [each for each in folders if each.path.name.startswith(wanted)]
-    if len(wanted) < _SHORTEST_ID or not matches:
+    id = word.replace("-", "").lower()
+    matches = [each for each in folders if each.path.name.startswith(id)]
+    if len(id) < _SHORTEST_ID or not matches:
         raise PortfolioError(
             f"{word} is no portfolio of {portfolios}; name one by its id, or the newest as `last`."
         )

@@ -72,8 +72,8 @@ class ProgramRuns:
             self._run(environment)
             if self.count == 1:
                 self.first_s = time.monotonic() - began
-            found = recording.collect()
-        return self._read(found, plan), file
+            recorded = recording.collect()
+        return self._read(recorded, plan), file
 
     def _run(self, environment: dict[str, str]) -> None:
         limit_s = self.timeout_s or FIRST_S
@@ -83,33 +83,33 @@ class ProgramRuns:
             code = _finish(self.command, environment, output.fileno(), limit_s)
             if code == 0:
                 return
-            said = _last_words(output.fileno())
+            last_words = _last_words(output.fileno())
         if code is None:
             raise NotProbedError(
                 f"Run {self.count} had not ended after {limit_s:.0f} s, and was stopped; probe a "
                 "program that ends by itself, or give it longer with --timeout."
             )
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        held = "" if self.count <= PLAIN else " Its spans were held: it may not bear to be slower."
+        note = "" if self.count <= PLAIN else " Its spans were held: it may not bear to be slower."
         raise NotProbedError(
             f"The program ended {how} in run {self.count}, so it cannot be probed"
-            f"{f' (its last words: {said})' if said else ''}.{held}"
+            f"{f' (its last words: {last_words})' if last_words else ''}.{note}"
         )
 
     @pause_collection()
-    def _read(self, found: Recording, plan: Plan) -> ProbeRun:
-        if not found.spans and self.count > 1:
+    def _read(self, recording: Recording, plan: Plan) -> ProbeRun:
+        if not recording.spans and self.count > 1:
             raise NotProbedError(
                 f"The program is not repeatable: run {self.count} made no spans, as the first one "
                 "did. Probe one that does its work anew each time, and not what is left of it."
             )
-        if not found.spans:
-            is_watched = sentences.is_watched(found.processes, with_libraries=True)
+        if not recording.spans:
+            is_watched = sentences.is_watched(recording.processes, with_libraries=True)
             raise NotProbedError(
-                (None if is_watched else sentences.cannot_import(found.processes))
-                or (sentences.NO_SIGN_OF_LIFE if not found.processes else None)
+                (None if is_watched else sentences.cannot_import(recording.processes))
+                or (sentences.NO_SIGN_OF_LIFE if not recording.processes else None)
                 or sentences.no_spans(
-                    found.processes,
+                    recording.processes,
                     failed=False,
                     is_disabled=os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true",
                     makes_tasks=self.spans == "tasks",
@@ -118,7 +118,7 @@ class ProgramRuns:
             )
         # The largest one; of those of one size that of the first task, as in every run.
         traces = sorted(
-            read(found.file), key=lambda each: (-len(each), path_numbers(_activity(each)))
+            read(recording.file), key=lambda each: (-len(each), path_numbers(_activity(each)))
         )
         named = [each for each in traces if self.name in ("", _name(each))]
         if not named:

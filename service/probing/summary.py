@@ -20,16 +20,17 @@ Cells: TypeAlias = tuple[str, ...]
 class ProbeText:
     """The dependencies of a program as rich draws them."""
 
-    def __init__(self, found: Dependencies) -> None:
-        self._found = found
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the tables one below the other."""
-        found = self._found
-        longer = found.total_s / (found.wall_s * found.runs)
+        dependencies = self._dependencies
+        longer = dependencies.total_s / (dependencies.wall_s * dependencies.runs)
         yield Text(
-            f"{found.runs} runs of {join(found.program)}: {brief(found.wall_s)} undisturbed, with "
-            f"delays {longer:.2f} times as long on average."
+            f"{dependencies.runs} runs of {join(dependencies.program)}: "
+            f"{brief(dependencies.wall_s)} undisturbed, with delays {longer:.2f} times as long on "
+            "average."
         )
         rows = list(self._waits())
         if rows:
@@ -39,38 +40,38 @@ class ProbeText:
                 yield Text(f"and {len(rows) - _SHOWN} more (all of them: --json)")
         else:
             yield Text("No span waits for another.")
-        for limit in found.limits:
+        for limit in dependencies.limits:
             yield ""
             names = [self._name(each) for each in limit.spans]
             yield Text(
                 f"A shared limit lets {limit.at_once} of {len(names)} run at a time, and they do "
                 f"not wait for each other: {_some(names)}."
             )
-        unsettled = [self._name(at) for at, each in enumerate(found.spans) if each.open]
+        unsettled = [self._name(at) for at, each in enumerate(dependencies.spans) if each.open]
         if unsettled:
             yield ""
             verb = "waits" if len(unsettled) == 1 else "wait"
             yield Text(f"Not settled: what {_some(unsettled)} {verb} for; more --runs settle more.")
-        if found.left_out:
+        if dependencies.left_out:
             yield ""
-            paths = [" > ".join(each) for each in found.left_out]
+            paths = [" > ".join(each) for each in dependencies.left_out]
             yield Text(
                 f"Left out, since not all runs have them equally often: {_some(paths)}. But for "
                 "these the program is repeatable."
             )
-        if found.speed_ups:
+        if dependencies.speed_ups:
             yield ""
             yield Table(
                 ["if this took less", "the run would take", "measured"], list(self._speed_ups())
             ).in_terminal()
 
     def _waits(self) -> Iterator[Cells]:
-        for at, span in enumerate(self._found.spans):
+        for at, span in enumerate(self._dependencies.spans):
             for each in span.waits_for:
                 yield self._name(at), self._name(each.span), _known(each)
 
     def _speed_ups(self) -> Iterator[Cells]:
-        for each in self._found.speed_ups:
+        for each in self._dependencies.speed_ups:
             measured = "" if each.measured_s is None else brief(each.measured_s)
             yield (
                 f"{self._name(each.span)} by {each.share:.0%}",
@@ -80,7 +81,7 @@ class ProbeText:
 
     def _name(self, number: int) -> str:
         """The path of a span, with a number where it has siblings of its name."""
-        return " > ".join(self._parts(self._found.spans[number]))
+        return " > ".join(self._parts(self._dependencies.spans[number]))
 
     def _parts(self, span: ProbedSpan) -> Iterator[str]:
         for depth, (name, number) in enumerate(zip(span.path, span.numbers, strict=True), 1):
@@ -89,7 +90,7 @@ class ProbeText:
 
     @property
     def _known_places(self) -> "set[tuple[tuple[str, ...], tuple[int, ...]]]":
-        return {(each.path, each.numbers) for each in self._found.spans}
+        return {(each.path, each.numbers) for each in self._dependencies.spans}
 
 
 def _known(wait: ShownWait) -> str:

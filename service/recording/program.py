@@ -36,9 +36,9 @@ def command_of(words: Sequence[str]) -> list[str]:
     name = words[0]
     if name in _PYTHON_WORDS:
         return [sys.executable, *words]
-    found = shutil.which(name)
-    if found is not None:
-        return [found, *words[1:]]
+    path = shutil.which(name)
+    if path is not None:
+        return [path, *words[1:]]
     if not Path(name).exists():
         raise click.UsageError(f"there is no program {name}")
     if name.endswith(".py"):

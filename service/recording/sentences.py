@@ -73,8 +73,8 @@ def no_spans(
         return "No span was recorded: no asyncio task of the program ran."
     loaded = {words[0] for each in processes for words in each.said(Note.INSTRUMENTED)}
     imported = sorted({words[0] for each in processes for words in each.said(Note.IMPORTED)})
-    known = AGENT_LIBRARIES if AGENT_LIBRARIES.keys() & imported else OTHER_LIBRARIES
-    missing = [each for each in imported if each in known]
+    libraries = AGENT_LIBRARIES if AGENT_LIBRARIES.keys() & imported else OTHER_LIBRARIES
+    missing = [each for each in imported if each in libraries]
     if loaded:
         return (
             f"No span was recorded, although what makes spans of {_and(sorted(loaded))} was "
@@ -90,7 +90,7 @@ def no_spans(
             f"No span was recorded: --instrument {instrument} loads nothing that makes spans of "
             f"{_and(missing)}; --instrument auto loads what is installed, and {_TASKS}."
         )
-    names = " ".join(dict.fromkeys(known[each] for each in missing))
+    names = " ".join(dict.fromkeys(libraries[each] for each in missing))
     return (
         f"No span was recorded: nothing makes spans of {_and(missing)}; type: pip install {names} "
         f"(or {_TASKS})."
@@ -104,9 +104,9 @@ def _and(names: Iterable[str]) -> str:
 
 def faults(processes: Sequence[NotedProcess]) -> list[str]:
     """What of ours failed in the program, once each."""
-    said = [words for each in processes for words in each.said(Note.FAULT)]
-    left = [words for each in processes for words in each.said(Note.NOT_INSTRUMENTED)]
+    faults = [words for each in processes for words in each.said(Note.FAULT)]
+    missing = [words for each in processes for words in each.said(Note.NOT_INSTRUMENTED)]
     return [
-        *(f"The witness failed at {what}: {error}." for what, error in dict.fromkeys(said)),
-        *(f"{name} could not be loaded: {why}." for _, name, why in dict.fromkeys(left)),
+        *(f"The witness failed at {what}: {error}." for what, error in dict.fromkeys(faults)),
+        *(f"{name} could not be loaded: {why}." for _, name, why in dict.fromkeys(missing)),
     ]

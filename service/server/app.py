@@ -39,7 +39,6 @@ from trading_graph.service.server.pages import (
     portfolio_page,
     portfolios_page,
     run_page,
-    trace_box,
     trace_view,
     verdict_page,
 )
@@ -63,7 +62,7 @@ PAGES = (
     web.post("/portfolios", portfolios_page.start),
     web.get("/portfolios/{portfolio_id}", portfolio_page.show),
     web.post("/portfolios/{portfolio_id}/cancel", portfolio_page.cancel),
-    web.post("/traces", trace_box.look),
+    web.post("/traces", home.look_at_trace),
     web.get("/traces/{trace_id}", verdict_page.show),
     web.get("/traces/{trace_id}/spans", trace_view.show_table),
     web.get(login.PATH, login.show),

@@ -105,10 +105,10 @@ class ViewExportJson(Document, frozen=True, kw_only=True):
     details: list[SpanDetailsJson]
 
 
-def view_export(trace: Trace, found: Diagnosis | Verdict) -> ViewExportJson:
+def view_export(trace: Trace, judgement: Diagnosis | Verdict) -> ViewExportJson:
     """All that a page shows of a recorded trace, from its diagnosis or its verdict alone."""
-    diagnosis = found if isinstance(found, Diagnosis) else None
-    verdict = found.verdict if isinstance(found, Diagnosis) else found
+    diagnosis = judgement if isinstance(judgement, Diagnosis) else None
+    verdict = judgement.verdict if isinstance(judgement, Diagnosis) else judgement
     view = trace_view(trace, verdict, diagnosis)
     return ViewExportJson(
         view=view,

@@ -116,11 +116,11 @@ def follow(
     row, kind, price = len(bars) - 1, Exit.STILL_OPEN, float(bars.close[-1])
     for i in range(first, len(bars)):
         day = bars.day(i)
-        found = _exit(bars, i, stop, target, sell_as_of is not None and day > sell_as_of)
-        if found is None and day >= last_day:
-            found = Exit.HORIZON, float(bars.close[i])
-        if found is not None:
-            row, (kind, price) = i, found
+        exit_ = _exit(bars, i, stop, target, sell_as_of is not None and day > sell_as_of)
+        if exit_ is None and day >= last_day:
+            exit_ = Exit.HORIZON, float(bars.close[i])
+        if exit_ is not None:
+            row, (kind, price) = i, exit_
             break
     values = bars.close[first : row + 1].copy()
     values[-1] = price

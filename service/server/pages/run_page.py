@@ -68,8 +68,8 @@ async def show(request: web.Request) -> web.Response:
     verdict = await service.store.verdict(run.id)
     # Reports are long, and rendering them would hold the loop that runs live on.
     results = await asyncio.to_thread(results_in, service.out / run.id)
-    begun = run.started is not None
-    section = await trace_section(request, run.id) if begun else TraceSection(run.id, None)
+    has_started = run.started is not None
+    section = await trace_section(request, run.id) if has_started else TraceSection(run.id, None)
     return _show_over(request, run, progress, verdict, results, owner, section)
 
 
