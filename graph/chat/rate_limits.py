@@ -26,6 +26,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.vocabularies.limits import DeclaredLimit
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import waiting
+from trading_graph.otel.witness.clock import now_ns
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -298,7 +299,7 @@ class Turn:
         self._rate = rate
         self._sent = sent
         self._more = 0
-        self._given_ns = time.time_ns()
+        self._given_ns = now_ns()
 
     def settle(self, tokens: int) -> None:
         """Correct the expected tokens."""
@@ -334,7 +335,7 @@ class Turn:
             amounts,
             wait_s=sum(self.waits.values()),
             waited_for="" if longest is None else self._rate.limit_name(longest),
-            held_s=(time.time_ns() - self._given_ns) / 1e9,
+            held_s=(now_ns() - self._given_ns) / 1e9,
             more=self.more,
         )
         spans.record_grant(span, self._given_ns, attributes)

@@ -28,6 +28,7 @@ from trading_graph.otel import spans
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import waiting
+from trading_graph.otel.witness.clock import now_ns
 
 ATTEMPTS = 3
 # Most limits are those of a minute, and this takes about one.
@@ -172,7 +173,7 @@ async def attempts(
         if is_rate:
             limit, wait_s = rate.limit_name(Bound.SERVICE), attempt.pause.seconds
             grant = spans.grant_attributes({limit: 1}, wait_s=wait_s, waited_for=limit, held_s=0.0)
-            spans.record_grant(span, time.time_ns(), grant)
+            spans.record_grant(span, now_ns(), grant)
 
 
 def announce_turn(span: Span, seconds: float) -> None:

@@ -7,11 +7,11 @@ or none of these, which leaves the loop's selector: input or output.
 """
 
 from collections.abc import Callable
-from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.cpu_time import ThreadTime, thread_time
 from trading_graph.otel.witness.timeline import WAITS, Step, Timeline
 
@@ -35,7 +35,7 @@ class Numbering:
 
     def __init__(self) -> None:
         self.is_on = False
-        self.now: Callable[[], int] = time_ns
+        self.now: Callable[[], int] = now_ns
 
 
 numbering = Numbering()
@@ -145,7 +145,7 @@ class Activity:
         if self.running_since:
             self.goes_on = True
             return
-        now = time_ns()
+        now = now_ns()
         since = self.suspended_since or self.seen_since
         self.suspended_since = self.seen_since = 0
         self.waited_since = self.ready_since = now
@@ -154,13 +154,13 @@ class Activity:
 
     def run(self) -> None:
         """Note that a step begins."""
-        self.running_since = now = time_ns()
+        self.running_since = now = now_ns()
         if not self.ready_since:
             self.waited_since = self.ready_since = now
 
     def suspend(self) -> None:
         """Note that a step is over."""
-        now = time_ns()
+        now = now_ns()
         if tracking.spans:
             self.timeline.add_step(
                 (self.waited, self.waited_since, self.ready_since, self.running_since, now)
@@ -196,7 +196,7 @@ class Activity:
         """Tell the span above how much of a job's time on its thread nothing explains."""
         if self.spans:
             return
-        now, cpu = time_ns(), thread_time().since(had)
+        now, cpu = now_ns(), thread_time().since(had)
         known = cpu.running + cpu.queued + sum(self.timeline.totals(began, now).values())
         unknown = now - began - known
         if unknown >= LEAST_WAIT_NS:

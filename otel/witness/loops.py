@@ -13,10 +13,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
-from time import time_ns
 from typing import Any
 
 from trading_graph.otel.witness.activities import tracking
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.cpu_time import RunQueue
 from trading_graph.otel.witness.current import current_activity, loop_runs
 from trading_graph.otel.witness.faults import faults
@@ -55,7 +55,7 @@ class LoopWatch:
     def busy_since_ns(self) -> int | None:
         """Since when the current iteration has kept the loop busy; None while it waits."""
         if self._due:
-            return self._due if time_ns() > self._due + LEAST_NS else None
+            return self._due if now_ns() > self._due + LEAST_NS else None
         return self._busy_since
 
     def settle(self) -> None:
@@ -68,7 +68,7 @@ class LoopWatch:
 
     def begin(self) -> None:
         """Note that an iteration begins."""
-        self._busy_since = now = time_ns()
+        self._busy_since = now = now_ns()
         if not tracking.spans:
             self._account = None
         elif self._account is None or now - self._account_ns >= LEAST_NS:
@@ -78,17 +78,17 @@ class LoopWatch:
     def end(self) -> None:
         """Note that the loop waits again."""
         since, self._busy_since = self._busy_since, None
-        if since is not None and (now := time_ns()) - since >= LEAST_NS:
+        if since is not None and (now := now_ns()) - since >= LEAST_NS:
             self._note(since, now)
 
     def tick(self) -> None:
         """Note how late this call of the timer is, and set the next one while spans are open."""
-        now = time_ns()
+        now = now_ns()
         if self._due and now - self._due >= LEAST_NS:
             self._note(self._due, now)
         if tracking.spans and not self.loop.is_closed():
             self._read_account(now)
-            self._due = time_ns() + TICK_NS
+            self._due = now_ns() + TICK_NS
             self.loop.call_later(TICK_NS / 1e9, self.tick)
         else:
             self._due, self._account = 0, None  # which would be old when the next span opens
@@ -96,9 +96,9 @@ class LoopWatch:
     def note_span(self) -> None:
         """Note that a span opens: from now on the run queue counts, and the timer has to tick."""
         if self._account is None:
-            self._read_account(time_ns())
+            self._read_account(now_ns())
         if not self._has_selector and not self._due:
-            self._due = time_ns() + TICK_NS
+            self._due = now_ns() + TICK_NS
             self.loop.call_soon_threadsafe(self.tick)
 
     def lag_ns(self, start: int, end: int) -> int:
@@ -228,7 +228,7 @@ def _watch_running(loop: asyncio.AbstractEventLoop) -> None:
 
 def _run_forever(original: Method) -> Method:
     def run_forever(loop: asyncio.AbstractEventLoop) -> None:
-        watch, activity, since = None, None, time_ns()
+        watch, activity, since = None, None, now_ns()
         try:
             activity = current_activity()
             watch = watches.watch(loop)
@@ -241,7 +241,7 @@ def _run_forever(original: Method) -> Method:
             if watch is not None:
                 watches.leave(loop)
             if activity is not None and tracking.spans:
-                activity.spend(CHILDREN, since, time_ns())
+                activity.spend(CHILDREN, since, now_ns())
 
     return run_forever
 

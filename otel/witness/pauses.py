@@ -1,8 +1,9 @@
 """When garbage collection stopped the process, and for how long."""
 
 import gc
-from time import time_ns
 from typing import Literal
+
+from trading_graph.otel.witness.clock import now_ns
 
 LONG_NS = 1_000_000
 """A shorter pause blocks nothing; it only counts in the sum."""
@@ -37,7 +38,7 @@ class Pauses:
         return sum(each for each in overlaps if each > 0)
 
     def _note(self, phase: Literal["start", "stop"], _: object) -> None:
-        now = time_ns()
+        now = now_ns()
         if phase == "start":
             self._since_ns = now
             return

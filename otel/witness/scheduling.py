@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from time import time_ns
 from typing import Any
 
 from trading_graph.otel.vocabularies.witness import Wait
@@ -16,6 +15,7 @@ from trading_graph.otel.witness.activities import (
     Cause,
     tracking,
 )
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.cpu_time import thread_time
 from trading_graph.otel.witness.current import (
     ATTRIBUTE,
@@ -52,7 +52,7 @@ def _run_callback(cause: Cause, callback: Callable[..., object], *args: object) 
 
 def run_job(job: Activity, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run a job of an executor on the current thread."""
-    began, queued, had = time_ns(), job.submitted, thread_time()
+    began, queued, had = now_ns(), job.submitted, thread_time()
     before, here.cause = here.cause, job
     job.submitted = began
     note = None
@@ -129,7 +129,7 @@ def _create_task(original: Method) -> Method:
         task = original(loop, coroutine, **kwargs)
         if not hasattr(task, ATTRIBUTE) and isinstance(task, asyncio.Task) and not task.done():
             # An eager task: it has run already, up to its first wait.
-            activity_of(task).suspended_since = time_ns()
+            activity_of(task).suspended_since = now_ns()
         return task
 
     return create_task
@@ -140,7 +140,7 @@ def _submit(original: Method) -> Method:
         executor: "ThreadPoolExecutor", function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
         job = Activity(current_activity())
-        job.submitted = time_ns()
+        job.submitted = now_ns()
         return original(executor, run_job, job, function, *args, **kwargs)
 
     return submit

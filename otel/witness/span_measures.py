@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from time import process_time_ns, time_ns
+from time import process_time_ns
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue
@@ -10,6 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.activities import Activity
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.cpu_time import thread_time
 from trading_graph.otel.witness.current import current_cause
 from trading_graph.otel.witness.loops import LoopWatch, watches
@@ -77,7 +78,7 @@ class OpenSpan:
         self.pauses_ns = pauses.total_ns
         self.thread_time = had = thread_time() if activity.loop_id is None else None
         self.cpu_ns = process_time_ns() if had is None else had.process
-        self.created_ns = self.start_ns = now = time_ns()
+        self.created_ns = self.start_ns = now = now_ns()
         if started_ns is not None and started_ns < now:
             self.start_ns = started_ns
 
@@ -92,7 +93,7 @@ class OpenSpan:
 
     def measure(self, ended_ns: int, watchdog: Watchdog) -> dict[str, AttributeValue]:
         """The attributes of the span that ends, or ended, at this time."""
-        now, process_ns = time_ns(), process_time_ns()
+        now, process_ns = now_ns(), process_time_ns()
         start, end = self.start_ns, min(ended_ns, now)
         if self.was_seen_later:
             return self._measure_later(start, end, watchdog)

@@ -5,12 +5,13 @@ beside the program's own and whatever its limit: `set_attributes` would push the
 attributes out, and a span processor sees neither open spans nor other providers.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from functools import cache
-from time import time_ns
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -20,7 +21,7 @@ from opentelemetry.util.types import AttributeValue
 from trading_graph.otel.vocabularies import witness
 from trading_graph.otel.witness.activities import tracking
 from trading_graph.otel.witness.blocks import Block
-from trading_graph.otel.witness.clock import clock_id
+from trading_graph.otel.witness.clock import anchor, clock_id, now_ns
 from trading_graph.otel.witness.current import current_activity
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
@@ -61,6 +62,8 @@ def watch_spans(
     def at_end(original: Method) -> Method:
         return _readable_span(original, watchdog, on_end)
 
+    # From here the SDK has the times of spans and events that nobody gives.
+    patches.replace(trace, "time_ns", lambda _: functools.partial(now_ns))
     patches.replace(Span, "start", _start)
     if _copies_are_attributed():
         patches.replace(Span, "_readable_span", at_end)
@@ -89,6 +92,8 @@ def _start(original: Method) -> Method:
 def _open(span: Span, started_ns: int | None) -> None:
     context, parent = span._context, span._parent
     if parent is None or parent.is_remote:
+        if not tracking.spans:
+            anchor()
         root: Root | None = Root()
     else:
         root = _roots.get(parent.span_id)
@@ -172,7 +177,7 @@ def _end(
         if open_span is not None and span.is_recording():
             try:
                 span.set_attributes(
-                    _attributes_of(span, open_span, end_time or time_ns(), watchdog)
+                    _attributes_of(span, open_span, end_time or now_ns(), watchdog)
                 )
             except Exception as error:
                 faults.note(error)

@@ -11,12 +11,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from time import time_ns
 from typing import Any
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness import timeline
 from trading_graph.otel.witness.activities import LEAST_WAIT_NS, tracking
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.current import current_activity, current_cause
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
@@ -58,7 +58,7 @@ def block(kind: str) -> Callable[[Method], Method]:
         def blocking(*args: Any, **kwargs: Any) -> Any:
             if not tracking.spans or _thread.is_blocked:
                 return original(*args, **kwargs)
-            _thread.is_blocked, began = True, time_ns()
+            _thread.is_blocked, began = True, now_ns()
             try:
                 return original(*args, **kwargs)
             finally:
@@ -82,7 +82,7 @@ def _on_socket(original: Method) -> Method:
 
 
 def _note(kind: str, began: int) -> None:
-    ended = time_ns()
+    ended = now_ns()
     if ended - began < LEAST_WAIT_NS:
         return
     try:
@@ -98,7 +98,7 @@ def _wait(original: Method) -> Method:
     def wait(condition: Any, timeout: float | None = None) -> Any:
         if not tracking.spans or _thread.is_blocked:
             return original(condition, timeout)
-        _thread.is_blocked, began = True, time_ns()
+        _thread.is_blocked, began = True, now_ns()
         try:
             return original(condition, timeout)
         finally:

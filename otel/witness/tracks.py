@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from trading_graph.otel.vocabularies.witness import BlockState
 from trading_graph.otel.witness.blocks import Block, Mark, Place, Turn
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.cpu_time import RunQueue
 
 MAX_BLOCKS = 1_000
@@ -103,7 +104,7 @@ class Track:
 
     def going(self, turn: Turn) -> Sequence[Block]:
         """The blocks of a turn that was not over at the last poll."""
-        now = time.time_ns()
+        now = now_ns()
         going, watched = self._going, self.watched
         # A blocked loop may end a thousand spans: they need not each be told to the millisecond.
         if going is not None and going[0] is turn and now - going[1] < self._fresh_ns:

@@ -8,12 +8,12 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from time import time_ns
 from types import ModuleType
 from typing import Any, TypeVar
 
 from trading_graph.otel.vocabularies.witness import Wait
 from trading_graph.otel.witness.activities import Activity, Turn, tracking
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.current import current_activity
 from trading_graph.otel.witness.faults import faults
 from trading_graph.otel.witness.patches import Method, Patches
@@ -37,13 +37,13 @@ def waiting(kind: str) -> Iterator[None]:
     """
     activity = current_activity()
     before, activity.waiting = activity.waiting, activity.waiting or kind
-    began = time_ns()
+    began = now_ns()
     try:
         yield
     finally:
         activity.waiting = before
         if before is None and activity.loop_id is None and tracking.spans:
-            activity.spend(kind, began, time_ns())
+            activity.spend(kind, began, now_ns())
 
 
 async def _wait(operation: Awaitable[T], kind: "str | Turn") -> T:
@@ -117,7 +117,7 @@ class Items(Turn):
         if taken is not None and taken[0]() is item and taken[1] is activity:
             self.kind = Wait.CONNECTION_POOL
         if len(self.put) < MOST_ITEMS:
-            self.put[id(item)] = activity, time_ns()
+            self.put[id(item)] = activity, now_ns()
 
     def note_get(self, item: object) -> None:
         """Note that the current activity takes an item."""
@@ -126,7 +126,7 @@ class Items(Turn):
         if putter is not activity:
             if putter.taken is None:
                 putter.taken = {}
-            putter.taken[activity] = put_ns, time_ns()
+            putter.taken[activity] = put_ns, now_ns()
         if len(self.taken) >= MOST_ITEMS:
             self.taken.clear()
         try:

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from trading_graph.otel.witness.blocks import Block, Mark, Place
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.otel.witness.cpu_time import RunQueue
 from trading_graph.otel.witness.pauses import pauses
 from trading_graph.otel.witness.stacks import RawStack, resolve, still_frames, walk
@@ -138,13 +139,13 @@ class Watchdog:
                 wait_ns = self._period_ns
             due = time.monotonic_ns() + wait_ns
         followed = [each for each, track in self._tracks.items() if track.watched]
-        self._forget(followed, time.time_ns(), time.process_time_ns())
+        self._forget(followed, now_ns(), time.process_time_ns())
 
     def _poll(self) -> int:
         """Look at each loop, and say how long to wait until the next time."""
         # First of all the stacks: reading a file gives up the interpreter, and the line is lost.
         with still_frames() as frames:
-            now = time.time_ns()
+            now = now_ns()
             looks = [look for each in self._loops() if (look := self._look(each, frames))]
             del frames
         process_ns = time.process_time_ns()
@@ -157,7 +158,7 @@ class Watchdog:
                 since = None  # The thread has ended, and its id may be another's by now.
             mark = Mark(now, process_ns, self._late_ns, reading)
             track.note(mark, since, Place(task, resolve(raw)) if raw else None)
-            if time.time_ns() - now > self._period_ns:
+            if now_ns() - now > self._period_ns:
                 return 0  # A block that held the interpreter held this up. It is there to be seen.
             if since is not None:
                 longest_ns = max(longest_ns, now - since)

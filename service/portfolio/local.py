@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import (
     PortfolioListener,
@@ -209,7 +210,7 @@ class _Work:
                 )
                 for task in ended:
                     if task.result():
-                        line.append((running[task], time.time_ns()))
+                        line.append((running[task], now_ns()))
                     del running[task]
                 if await asyncio.to_thread(self._folder.cancel_is_requested):
                     raise _CancelRequested

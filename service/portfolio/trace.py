@@ -10,7 +10,6 @@ of a run does (`otel/files/run_log.py`), and goes on when the portfolio is resum
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -36,6 +35,7 @@ from trading_graph.otel.spans import RunSpan, UnfinishedRun
 from trading_graph.otel.trace import semconv
 from trading_graph.otel.vocabularies import limits
 from trading_graph.otel.vocabularies.limits import DeclaredLimit
+from trading_graph.otel.witness.clock import now_ns
 from trading_graph.service.errors import NotResumableError
 from trading_graph.service.langsmith import langsmith_target
 from trading_graph.service.log import LOG
@@ -123,7 +123,7 @@ class PortfolioSpan:
         self._price_of = price_of
         # With its span and its recording; below it tasks begin that know neither.
         self._context = otel_context.get_current()
-        self._began_ns = time.time_ns()
+        self._began_ns = now_ns()
 
     @contextmanager
     def ticker_day(
@@ -135,7 +135,7 @@ class PortfolioSpan:
         since the epoch; the default is the beginning of the portfolio in this process. A run that
         begins inside has a trace of its own.
         """
-        now = time.time_ns()
+        now = now_ns()
         wait_s = max(now - (queued_ns or self._began_ns), 0) / 1e9
         # The end of a span may never be written; its start is.
         queued = {SLOT_WAIT_S: round(wait_s, 3)}

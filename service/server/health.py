@@ -172,7 +172,8 @@ class HealthChecks:
         spools = (
             [Spool(each) for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
         )
-        if use is JaegerUse.UNUSED:
+        is_unneeded = use is JaegerUse.UNUSED and not self._needs_jaeger
+        if is_unneeded:
             # The traces are in the files of their runs, and nobody asked for more.
             spools = [spool for spool in spools if spool.folder.name != JAEGER.lower()]
         spans = sum(spool.spans for spool in spools)
@@ -186,8 +187,7 @@ class HealthChecks:
                 advice="Bring the backend back, and send what waits: trading-graph replay",
             )
         if not spans:
-            is_unused = use is JaegerUse.UNUSED
-            return _good(HealthPart.SPOOL, "nothing has to be sent" if is_unused else "is empty")
+            return _good(HealthPart.SPOOL, "nothing has to be sent" if is_unneeded else "is empty")
         full = size >= SPOOL_BAD * MAX_BYTES
         return PartHealth(
             part=HealthPart.SPOOL,

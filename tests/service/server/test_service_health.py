@@ -48,7 +48,6 @@ async def test_offline_a_jaeger_that_nobody_asked_for_is_not_missed(
 ) -> None:
     monkeypatch.setattr(JaegerQuery, "answers", lambda _: False)
     async with opened(tmp_path, begun=False) as service:
-        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
         await asyncio.to_thread(batch, tmp_path / "logs" / "spool" / "jaeger", 70, 100)
         jaeger, spool = await part(service, "Jaeger"), await part(service, "Spool")
         assert (jaeger["level"], jaeger["finding"]) == ("good", "is not used")
@@ -58,6 +57,8 @@ async def test_offline_a_jaeger_that_nobody_asked_for_is_not_missed(
         assert "30 spans" in (await part(service, "Spool"))["finding"]
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     async with opened(tmp_path, begun=False) as service:
+        assert "100 spans" in (await part(service, "Spool"))["finding"]
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
         assert (await part(service, "Jaeger"))["level"] == "warn"
 
 
@@ -66,12 +67,9 @@ def batch(folder: Path, spans: int, size: int) -> None:
     (folder / f"00000000000000000001-1-0.{spans}.jsonl").write_bytes(b"x" * size)
 
 
-async def test_a_spool_is_watched_by_what_waits_and_what_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_spool_is_watched_by_what_waits_and_what_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "logs" / "spool" / "jaeger"
     async with opened(tmp_path, begun=False, jaeger_url="http://127.0.0.1:9") as service:
-        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
         await asyncio.to_thread(batch, folder, 70, 100)
         found = await part(service, "Spool")
         assert (found["level"], "70 spans" in found["finding"]) == ("warn", True)
