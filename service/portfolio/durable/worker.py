@@ -52,14 +52,12 @@ from trading_graph.toolkit.house import House
 
 REJOIN = "--rejoin"
 _LOOK_S = 0.25
-POLL_S = 0.2
-"""How often a worker looks for ticker-days; each look is two transactions."""
-_POLL_FOR_PORTFOLIOS_S = 0.5
-_CONNECTIONS = 4
-"""How many connections DBOS keeps for its transactions, besides the one that it listens on."""
+_POLL_S = 0.1
 _PORTFOLIOS_AT_ONCE = 50
 _LOOKED_AT_PER_S = 500
 _ENGINES = 4
+_CONNECTIONS = 4
+"""How many connections DBOS keeps for its transactions, besides the one that it listens on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,14 +314,14 @@ def _register(pace: Pace) -> None:
     DBOS.register_queue(
         PORTFOLIOS,
         worker_concurrency=_PORTFOLIOS_AT_ONCE,
-        polling_interval_sec=_POLL_FOR_PORTFOLIOS_S,
+        polling_interval_sec=_POLL_S,
         on_conflict="always_update",
     )
     DBOS.register_queue(
         TICKER_DAYS,
         worker_concurrency=pace.at_once,
         global_concurrency=pace.at_once_in_all,
-        polling_interval_sec=POLL_S,
+        polling_interval_sec=_POLL_S,
         on_conflict="always_update",
     )
 
