@@ -60,10 +60,10 @@ from trading_graph.toolkit.house import House
 REJOIN = "--rejoin"
 _LOOK_S = 0.25
 _ALARM_LOOKS = 200
-_CONNECTIONS = 4
-"""How many connections DBOS keeps for its transactions, besides the one that it listens on."""
 _LOOKED_AT_PER_S = 500
 _ENGINES = 4
+_CONNECTIONS = 4
+"""How many connections DBOS keeps for its transactions, besides the one that it listens on."""
 
 
 class Worker:
