@@ -176,9 +176,7 @@ def _end(
         open_span = _take(span)
         if open_span is not None and span.is_recording():
             try:
-                span.set_attributes(
-                    _attributes_of(span, open_span, end_time or now_ns(), watchdog)
-                )
+                span.set_attributes(_attributes_of(span, open_span, end_time or now_ns(), watchdog))
             except Exception as error:
                 faults.note(error)
         original(span, end_time)
