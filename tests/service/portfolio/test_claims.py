@@ -1,9 +1,10 @@
 """What a worker claims of the line: as much as it has room for, whatever others have."""
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -35,6 +36,12 @@ class Line:
         """What a worker has claimed."""
         works = self.queue.claimed(worker)
         return [self.runs.index(each.workflow_id.replace("-", "")) for each in works]
+
+    def begin(self, number: int) -> None:
+        """Note a ticker-day in the database as begun, as DBOS does before a worker hears of it."""
+        begin = "UPDATE workflow_status SET status = 'PENDING' WHERE workflow_uuid = ?"
+        with closing(sqlite3.connect(self.queue.database.file)) as database, database:
+            database.execute(begin, [workflow_id(self.runs[number])])
 
     def cancel(self, number: int) -> None:
         """Take a ticker-day out of the line."""
@@ -100,6 +107,15 @@ async def test_what_is_under_way_takes_room_until_it_ends(line: Line) -> None:
         assert await worker.claimed() == [0, 1]
     # This line shows them as waiting for ever, because nobody has begun them there.
     assert await worker.claimed() == [0, 1, 2, 3]
+
+
+async def test_what_begins_in_the_database_takes_room_before_it_begins_here(line: Line) -> None:
+    worker = await opened(line, "worker", 2)
+    await worker.claimed()
+    await asyncio.to_thread(line.begin, 0)
+    assert await worker.claimed() == [1]
+    await asyncio.to_thread(line.begin, 1)
+    assert await worker.claimed() == []
 
 
 async def test_what_is_cancelled_before_it_begins_leaves_its_room(line: Line) -> None:
