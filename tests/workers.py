@@ -123,6 +123,19 @@ class House:
         """What changes whenever the model is asked, or a process says something."""
         return self.model.received, self.talk()
 
+    def wait_until_none_is_suspect(self) -> None:
+        """Wait until each ticker-day that died twice at the same place has ended.
+
+        The third death there would park it, whoever killed the worker: nobody can tell.
+        """
+        folder = find_portfolio("last", self.workdir / "portfolios")
+        order = folder.order()
+        self._wait_until(
+            lambda: all(
+                each.is_final or not each.is_suspect for each in folder.progress(order).values()
+            )
+        )
+
     def kill(self, *processes: "subprocess.Popen[bytes]") -> None:
         """Kill processes at once, and note what had been brought by then."""
         for process in processes:

@@ -87,6 +87,13 @@ class Worker:
         return await asyncio.to_thread(self._line.claimed, self.name)
 
 
+class Said(list[tuple[str, bool]]):
+    """What a worker has said, and whether it is an alarm."""
+
+    def __call__(self, sentence: str, *, alarm: bool = False) -> None:
+        self.append((sentence, alarm))
+
+
 async def opened(
     line: Line, name: str, at_once: int, in_all: int | None = None, version: str = VERSION
 ) -> Worker:
@@ -149,25 +156,19 @@ async def test_what_has_not_begun_is_given_back_where_the_worker_stops(line: Lin
 async def test_what_a_dead_worker_had_claimed_waits_for_all_again(line: Line) -> None:
     dead, other = await opened(line, "dead", 4), await opened(line, "other", 6)
     await dead.claimed()
-    said: list[str] = []
-    reaping = asyncio.create_task(
-        Reaper(line.queue, FileLease("other"), VERSION, said.append).reap()
-    )
+    said = Said()
+    reaping = asyncio.create_task(Reaper(line.queue, FileLease("other"), VERSION, said).reap())
     while await asyncio.to_thread(line.queue.workers) != {"other"}:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     reaping.cancel()
     await asyncio.wait([reaping])
-    assert said == ["Worker dead is dead; what it had goes on: 4 runs."]
+    assert said == [("Worker dead is dead; what it had goes on: 4 runs.", False)]
     assert await other.claimed() == list(range(6))
 
 
 async def test_work_for_workers_of_another_version_is_an_alarm(line: Line) -> None:
-    said: list[tuple[str, bool]] = []
-
-    def tell(sentence: str, *, alarm: bool = False) -> None:
-        said.append((sentence, alarm))
-
-    reaping = asyncio.create_task(Reaper(line.queue, FileLease("new"), "2.0", tell).reap())
+    said = Said()
+    reaping = asyncio.create_task(Reaper(line.queue, FileLease("new"), "2.0", said).reap())
     while not said:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     reaping.cancel()
