@@ -18,7 +18,8 @@ from tests.e2e.test_portfolio_kill import ENV, STAGE, _ended_agents
 from tests.paid_model import Asked, PaidModel
 from tests.patience import PATIENCE_S, Patience
 from trading_graph.service.cli import main
-from trading_graph.service.run.folder import FolderState, folder_state
+from trading_graph.service.portfolio.folder import find_portfolio
+from trading_graph.service.run.folder import TRACE, FolderState, folder_state
 from trading_graph.toolkit.loopback import LoopbackServer
 
 PROGRAM = "from trading_graph.service.cli import main; main()"
@@ -27,7 +28,6 @@ OTHER_VERSION = (
     "worker_command(database=None, at_once=2, at_once_in_all=None, drain=0, migrate=False, "
     "rejoin=False, version='0.0.9')"
 )
-FINAL = {"done", "failed", "parked", "cancelled"}
 
 
 class House:
@@ -123,6 +123,19 @@ class House:
         """What changes whenever the model is asked, or a process says something."""
         return self.model.received, self.talk()
 
+    def wait_until_none_is_suspect(self) -> None:
+        """Wait until each ticker-day that died twice at the same place has ended.
+
+        The third death there would park it, whoever killed the worker: nobody can tell.
+        """
+        folder = find_portfolio("last", self.workdir / "portfolios")
+        order = folder.order()
+        self._wait_until(
+            lambda: all(
+                each.is_final or not each.is_suspect for each in folder.progress(order).values()
+            )
+        )
+
     def kill(self, *processes: "subprocess.Popen[bytes]") -> None:
         """Kill processes at once, and note what had been brought by then."""
         for process in processes:
@@ -147,12 +160,12 @@ class House:
         It may take as long as it likes, while something goes on.
         """
         patience = Patience()
+        folder = find_portfolio(portfolio_id, self.workdir / "portfolios")
         while True:
-            document = self.status(portfolio_id)
-            states = [each["state"] for each in document["ticker_days"]]
-            trace = self.workdir / "portfolios" / document["portfolio_id"] / "trace.jsonl"
-            if set(states) <= FINAL and trace.exists():
-                return document
+            days = folder.status().ticker_days
+            if all(each.is_final for each in days) and (folder.path / TRACE).exists():
+                return self.status(portfolio_id)
+            states = [each.state for each in days]
             assert patience.has_seen(self._what_went_on()), f"{Counter(states)}\n{self.talk()}"
             time.sleep(0.3)
 

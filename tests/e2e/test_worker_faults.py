@@ -37,6 +37,7 @@ def test_sixty_ticker_days_survive_kills_of_workers_at_ten_moments(
         killed = 0
         for number, moment in enumerate(moments_of(seed, 10, 60 * CALLS_OF_RUN)):
             begun.wait_for_calls(moment)
+            begun.wait_until_none_is_suspect()
             dying = workers if number % 3 == 2 else [workers[number % 2]]
             killed += len(dying)
             begun.kill(*dying)

@@ -61,9 +61,10 @@ class Claims:
     async def claim(self) -> None:
         """Claim what there is room for now; raises PortfolioError."""
         if self._waiting:
-            # What was cancelled before it began never will.
-            there = await asyncio.to_thread(self._queue.claimed, self._worker)
-            self._waiting &= {each.workflow_id for each in there}
+            # What was cancelled before it began never will. What the database says has begun may
+            # begin here a moment later.
+            held = await asyncio.to_thread(self._queue.held, self._worker)
+            self._waiting &= {each.workflow_id for each in held}
         room = self._pace.at_once - len(self._waiting) - len(self._under_way)
         if room <= 0 or not await asyncio.to_thread(self._queue.has_waiting, self._version):
             return

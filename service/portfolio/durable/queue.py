@@ -122,6 +122,11 @@ class WorkQueue:
         """What is in the line of a worker and has not begun."""
         return self._listed(status=WorkState.IN_LINE.value, queue_name=line_of(worker))
 
+    def held(self, worker: str) -> list[Work]:
+        """What is in the line of a worker, and what has begun of that and is not over."""
+        states = [state.value for state in WorkState]
+        return self._listed(status=states, queue_name=line_of(worker))
+
     def left_by(self, worker: str) -> list[Work]:
         """What a worker has under way, and what it has claimed."""
         mine = self._listed(status=WorkState.UNDER_WAY.value, executor_id=worker)

@@ -1,9 +1,10 @@
 """What a worker claims of the line: as much as it has room for, whatever others have."""
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -35,6 +36,12 @@ class Line:
         """What a worker has claimed."""
         works = self.queue.claimed(worker)
         return [self.runs.index(each.workflow_id.replace("-", "")) for each in works]
+
+    def begin(self, number: int) -> None:
+        """Note a ticker-day in the database as begun, as DBOS does before a worker hears of it."""
+        begin = "UPDATE workflow_status SET status = 'PENDING' WHERE workflow_uuid = ?"
+        with closing(sqlite3.connect(self.queue.database.file)) as database, database:
+            database.execute(begin, [workflow_id(self.runs[number])])
 
     def cancel(self, number: int) -> None:
         """Take a ticker-day out of the line."""
@@ -80,6 +87,13 @@ class Worker:
         return await asyncio.to_thread(self._line.claimed, self.name)
 
 
+class Said(list[tuple[str, bool]]):
+    """What a worker has said, and whether it is an alarm."""
+
+    def __call__(self, sentence: str, *, alarm: bool = False) -> None:
+        self.append((sentence, alarm))
+
+
 async def opened(
     line: Line, name: str, at_once: int, in_all: int | None = None, version: str = VERSION
 ) -> Worker:
@@ -100,6 +114,15 @@ async def test_what_is_under_way_takes_room_until_it_ends(line: Line) -> None:
         assert await worker.claimed() == [0, 1]
     # This line shows them as waiting for ever, because nobody has begun them there.
     assert await worker.claimed() == [0, 1, 2, 3]
+
+
+async def test_what_begins_in_the_database_takes_room_before_it_begins_here(line: Line) -> None:
+    worker = await opened(line, "worker", 2)
+    await worker.claimed()
+    await asyncio.to_thread(line.begin, 0)
+    assert await worker.claimed() == [1]
+    await asyncio.to_thread(line.begin, 1)
+    assert await worker.claimed() == []
 
 
 async def test_what_is_cancelled_before_it_begins_leaves_its_room(line: Line) -> None:
@@ -133,25 +156,19 @@ async def test_what_has_not_begun_is_given_back_where_the_worker_stops(line: Lin
 async def test_what_a_dead_worker_had_claimed_waits_for_all_again(line: Line) -> None:
     dead, other = await opened(line, "dead", 4), await opened(line, "other", 6)
     await dead.claimed()
-    said: list[str] = []
-    reaping = asyncio.create_task(
-        Reaper(line.queue, FileLease("other"), VERSION, said.append).reap()
-    )
+    said = Said()
+    reaping = asyncio.create_task(Reaper(line.queue, FileLease("other"), VERSION, said).reap())
     while await asyncio.to_thread(line.queue.workers) != {"other"}:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     reaping.cancel()
     await asyncio.wait([reaping])
-    assert said == ["Worker dead is dead; what it had goes on: 4 runs."]
+    assert said == [("Worker dead is dead; what it had goes on: 4 runs.", False)]
     assert await other.claimed() == list(range(6))
 
 
 async def test_work_for_workers_of_another_version_is_an_alarm(line: Line) -> None:
-    said: list[tuple[str, bool]] = []
-
-    def tell(sentence: str, *, alarm: bool = False) -> None:
-        said.append((sentence, alarm))
-
-    reaping = asyncio.create_task(Reaper(line.queue, FileLease("new"), "2.0", tell).reap())
+    said = Said()
+    reaping = asyncio.create_task(Reaper(line.queue, FileLease("new"), "2.0", said).reap())
     while not said:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     reaping.cancel()
