@@ -135,13 +135,12 @@ def _exceeds(amount: int, limit: int | None) -> bool:
 class WorkLine:
     """What workers lose by taking runs from a line: seconds.
 
-    `between_s` is the time in which two runs come into the line, `poll_s` that between two looks of
-    a worker, and `begin_s` what lies between the look that finds a run, and its begin.
+    `between_s` is the time in which two runs come into the line. `empty_s` is for how long a place
+    is empty before a run begins that is in line: one of these, by chance.
     """
 
     between_s: float
-    poll_s: float
-    begin_s: float
+    empty_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +254,10 @@ class _Stage:
         """Make runs one after the other while there are any."""
         for number, script in self._scripts:
             if self._line is not None:
-                empty_s = max(number * self._line.between_s - self.clock.now, 0.0)
-                self.played.waited_s[LINE] += empty_s / self._places
-                yield empty_s
-                yield self._chance.uniform(0, self._line.poll_s) + self._line.begin_s
+                late_s = max(number * self._line.between_s - self.clock.now, 0.0)
+                self.played.waited_s[LINE] += late_s / self._places
+                yield late_s
+                yield self._chance.choice(self._line.empty_s)
             yield from self._run(script)
             self.played.runs.append(self.clock.now)
 

@@ -27,7 +27,6 @@ from tests.bench.worker_runs import Measured, make_portfolio
 from trading_graph.graph.chat.rate_limits import RateLimits, in_words
 from trading_graph.otel.sources import read
 from trading_graph.otel.vocabularies import Role
-from trading_graph.service.portfolio.durable.queue import POLL_S
 from trading_graph.service.run.folder import TRACE
 
 CONNECTIONS = 97
@@ -70,7 +69,7 @@ class WorkerFigures:
         assert idle is not None, f"{folder} is of one process; name one that workers made"
         traces = [trace for file in folder.glob(f"runs/*/{TRACE}") for trace in read(file)]
         runs = [(trace, run) for trace in traces for run in trace.of_role(Role.RUN)]
-        gap_s = empty_s([trace.intervals[run] for trace, run in runs], places(measured))
+        intervals = [trace.intervals[run] for trace, run in runs]
 
         def taken(name: str) -> Taken:
             idle_s = getattr(idle, name) / idle.seconds / measured.workers
@@ -81,8 +80,7 @@ class WorkerFigures:
             tuple(script_of(trace, run) for trace, run in runs),
             WorkLine(
                 measured.line_s / max(measured.ticker_days - 1, 1),
-                POLL_S,
-                max(gap_s - POLL_S / 2, 0.0),
+                empty_s(intervals, places(measured)),
             ),
             busy.connections / measured.workers,
             busy.most_connections / measured.workers,
@@ -99,14 +97,14 @@ def places(measured: Measured) -> int:
     return max(measured.workers, 1) * measured.at_once
 
 
-def empty_s(runs: Sequence[tuple[int, int]], places: int) -> float:
-    """How long a place was empty from the end of a run to the begin of the next, on average.
+def empty_s(runs: Sequence[tuple[int, int]], places: int) -> tuple[float, ...]:
+    """For how long places were empty from the end of a run to the begin of the next.
 
     The run that begins as the n-th after the first ones takes the place that is empty as the n-th.
     """
     begins, ends = np.sort(np.array(runs, dtype=float).T / 1e9)
     gaps = begins[places:] - ends[: len(ends) - places]
-    return float(gaps.mean()) if gaps.size else 0.0
+    return tuple(np.maximum(gaps, 0.0).tolist()) or (0.0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def show(figures: WorkerFigures, evening: Evening, numbers: Sequence[int]) -> No
     show_inputs(evening)
     print(
         f"  {evening.tickers:,} tickers, {evening.at_once} at once in each worker\n"
-        f"  a place is empty for {figures.line.begin_s + figures.line.poll_s / 2:.2f} s between "
+        f"  a place is empty for {float(np.mean(figures.line.empty_s)):.2f} s between "
         f"two runs; {figures.line.between_s * 1e3:.1f} ms to put a ticker-day into the line\n"
         f"  a run: {figures.spans:.0f} spans, {figures.checkpoints:.0f} rows of checkpoints, "
         f"{figures.commits.run:.0f} commits, {figures.cpu_s.run:.2f} s of CPU, and "

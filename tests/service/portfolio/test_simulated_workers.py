@@ -5,6 +5,7 @@ import heapq
 import itertools
 import math
 import random
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from trading_graph.service.shared.house import open_house
 from trading_graph.service.shared.tables import SLOTS
 
 WINDOW = 30.0
-LINE_OF_WORK = WorkLine(between_s=0.01, poll_s=0.2, begin_s=0.1)
+LINE_OF_WORK = WorkLine(between_s=0.01, empty_s=(0.1, 0.2, 0.4))
 LIMITS = RateLimits(requests=60, tokens=40_000)
 _ROUNDED = 1e-6
 LOOK_S = 8.0
@@ -103,12 +104,11 @@ def test_a_line_that_fills_slowly_is_what_many_workers_wait_for() -> None:
 
 
 def test_what_workers_lose_between_runs_is_what_the_line_takes() -> None:
-    """One place makes all runs: it looks for each, half a poll on average, and begins it."""
+    """One place makes all runs, and is empty before each."""
     evening, runs = Evening((script(3.0),), 200, 1, {}), 200
     without = play(evening).seconds
     lost = play(replace(evening, line=LINE_OF_WORK)).seconds - without
-    expected = LINE_OF_WORK.begin_s + LINE_OF_WORK.poll_s / 2
-    assert lost / runs == pytest.approx(expected, rel=0.1)
+    assert lost / runs == pytest.approx(statistics.mean(LINE_OF_WORK.empty_s), rel=0.1)
 
 
 def test_an_evening_is_the_same_whenever_it_is_played() -> None:
@@ -120,8 +120,8 @@ def test_an_evening_is_the_same_whenever_it_is_played() -> None:
 def test_a_place_is_empty_from_an_end_to_the_begin_that_follows() -> None:
     seconds = [(0, 10), (0, 12), (11, 20), (14, 21)]
     runs = [(begin * 10**9, end * 10**9) for begin, end in seconds]
-    assert empty_s(runs, places=2) == pytest.approx((1 + 2) / 2)
-    assert empty_s(runs, places=4) == 0.0
+    assert empty_s(runs, places=2) == (1, 2)
+    assert empty_s(runs, places=4) == (0,), "none followed another"
 
 
 def test_idle_workers_take_of_the_database_what_their_runs_do_not() -> None:
