@@ -135,6 +135,8 @@ class Sampler:
         self._programs = programs
         self._database = database
         self._samples: list[Sample] = []
+        self.others_gone_at = 0.0
+        """From when on no connections but those of workers are open."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
@@ -157,7 +159,7 @@ class Sampler:
             return float(np.interp(end, at, values) - np.interp(begin, at, values))
 
         within = [each for each in samples if begin <= each.at <= end]
-        connections = [each.connections for each in within]
+        connections = [each.connections for each in within if each.at >= self.others_gone_at]
         return Usage(
             end - begin,
             between("programs_cpu_s"),
@@ -301,6 +303,7 @@ def make_portfolio(
             time.sleep(IDLE_S)
             idle = sampler.usage(began, time.monotonic())
             programs.submit(*words)
+            sampler.others_gone_at = time.monotonic()
             # The trace of a portfolio is the last word of its workers.
             programs.wait_for(lambda: any(folder.glob("portfolios/*/trace.jsonl")))
         (first, cpu_before), (last, cpu_after) = model.asked[0], model.answered[-1]

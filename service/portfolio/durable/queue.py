@@ -31,7 +31,7 @@ DBOS hands nothing out of the line of ticker-days: a worker moves what it does i
 PORTFOLIO_WORKFLOW, TICKER_DAY_WORKFLOW = "portfolio", "ticker_day"
 _LINES = {PORTFOLIO_WORKFLOW: PORTFOLIOS, TICKER_DAY_WORKFLOW: TICKER_DAYS}
 _OF = f"{TICKER_DAYS} of "
-POLL_S = 0.2
+_POLL_S = 0.2
 """How often a worker looks for ticker-days that it has claimed; each look is two transactions."""
 _PORTFOLIO_POLL_S = 0.5
 _PORTFOLIOS_AT_ONCE = 50
@@ -140,7 +140,7 @@ class WorkQueue:
                 worker_concurrency=_PORTFOLIOS_AT_ONCE,
                 polling_interval_sec=_PORTFOLIO_POLL_S,
             )
-            self._client.register_queue(line_of(worker), polling_interval_sec=POLL_S)
+            self._client.register_queue(line_of(worker), polling_interval_sec=_POLL_S)
 
     def close_line(self, worker: str) -> None:
         """Forget the line of a worker that is gone, in which nothing is."""
