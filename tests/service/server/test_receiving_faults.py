@@ -186,11 +186,10 @@ def test_a_killed_service_loses_nothing_that_it_answered(tmp_path: Path) -> None
     growing = next(tmp_path.glob("runs/received/growing/*"))
     with growing.open("ab") as file:
         file.write(b'{"resourceSpans":[{"scope')  # a line that the kill cut off
-    with serving(tmp_path) as service:
-        # Without a root a trace is waited for longer.
-        ended = {key for key in taken if any("parentSpanId" not in each for each in kept[key])}
-        assert len(ended) > 10
-        asyncio.run(_all_judged(service.url, ended))
+    # Without a root a trace is waited for longer.
+    ended = {key for key in taken if any("parentSpanId" not in each for each in kept[key])}
+    assert len(ended) > 10
+    asyncio.run(_start_again(tmp_path, ended))
 
 
 def _send_and_kill(folder: Path) -> dict[str, int]:
@@ -224,6 +223,11 @@ async def _send_until_killed(service: Serving) -> dict[str, int]:
         ended = await asyncio.gather(*clients, return_exceptions=True)
         assert all(isinstance(each, aiohttp.ClientError | OSError) for each in ended)
     return taken
+
+
+async def _start_again(folder: Path, expected: set[str]) -> None:
+    async with opened(folder, begun=False) as service:
+        await _all_judged(service.url, expected)
 
 
 async def _all_judged(url: str, expected: set[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.service.foreign_program import ForeignProgram
 from tests.service.server.otlp_client import message, protobuf, root, span
 from trading_graph.otel.redaction import Redactor
@@ -129,7 +130,7 @@ def opened(folder: Path) -> Ledger:
 
 
 @given(BODIES)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_body_is_taken_or_refused(body: Sent) -> None:
     with tempfile.TemporaryDirectory() as folder:
         take(Path(folder), [body])
@@ -162,7 +163,7 @@ def test_the_valid_bodies_are_taken(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_packed_body_is_unpacked_or_refused(body: bytes, encoding: str) -> None:
     for head in (b"", b"\x1f\x8b\x08\x00", b"\x78\x9c"):
         try:
