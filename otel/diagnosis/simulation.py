@@ -5,6 +5,7 @@ subtree keeps its shape and moves as a whole. No new contention is assumed: rate
 interpreter lock and pools are as they were.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import compress, pairwise
@@ -33,14 +34,14 @@ class Simulation:
         self._model = model
         self._before = {row: before for chain in edits.chains for before, row in pairwise(chain)}
         base = Edits() if upon is None else upon.edits
-        self._shared = (
+        self._shared: SharedFetches = (
             upon._shared
             if upon is not None and edits.sharings == base.sharings
             else SharedFetches(schedule, edits.sharings)
         )
         # The duration of each span, and its start after its parent's.
-        self._length = (schedule.durations if upon is None else upon._length)[:]
-        self._offset = (schedule.offsets if upon is None else upon._offset)[:]
+        self._length: array[int] = (schedule.durations if upon is None else upon._length)[:]
+        self._offset: array[int] = (schedule.offsets if upon is None else upon._offset)[:]
         self._fixed = edits.lengths(schedule.tree) if edits.less else edits.length
         self._set_lengths(upon)
         changes, tails = edits.changes(base)
