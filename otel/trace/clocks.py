@@ -85,19 +85,19 @@ class Skew(msgspec.Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """The difference in words."""
-        names = f"{self.child.name!r} {{}} its parent {self.parent.name!r}, which another process"
+        child = repr(self.child.name)
+        parent = f"its parent {self.parent.name!r}, which another process recorded"
         if self.kind is SkewKind.BEHIND:
             before_s = (self.parent.start_ns - self.child.start_ns) / 1e9
-            amount = _range(-self.high_s, -self.low_s)
-            seen = names.format(f"starts {_seconds(before_s)} before")
             return (
-                f"{seen} recorded: its clock is behind by {amount}, and is taken to be behind by "
+                f"{child} starts {_seconds(before_s)} before {parent}: its clock is behind by "
+                f"{_range(-self.high_s, -self.low_s)}, and is taken to be behind by "
                 f"{_seconds(-self.high_s)}."
             )
         after_s = (self.child.end_ns - self.parent.end_ns) / 1e9
-        seen = names.format(f"ends {_seconds(after_s)} after")
-        return f"{seen} recorded: it is late, or its clock is ahead by " + (
-            f"{_range(self.low_s, self.high_s)}."
+        return (
+            f"{child} ends {_seconds(after_s)} after {parent}: it is late, or its clock is ahead "
+            f"by {_range(self.low_s, self.high_s)}."
         )
 
 

@@ -325,11 +325,11 @@ def _work_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...]
             if work.total_ns < tree.duration(row)
         )
     first = min(tree.start[row] for row in group.rows)
-    waits = []
+    waits, parents = [], tree.trace.parents  # as recorded: the branches are found by them
     for row in group.rows:
         branch = row
         while branch not in branches:
-            branch = tree.parents[branch]
+            branch = parents[branch]
         if tree.start[row] > first:
             waits.append((branch, tree.start[row] - first))
     return (RemoveWaits(tuple(waits)),)
@@ -341,20 +341,30 @@ def _calls_at_once(schedule: Schedule, judgement: Parallelism) -> tuple[Fix, ...
     for branch in judgement.group.rows:
         free = tree.start[branch]
         for call in sorted(working_spans(tree.trace, branch), key=tree.start.__getitem__):
+            way = _way_up(schedule, call, branch)
+            if not way:
+                continue  # nobody waited for it there
             wait, held, longest = tree.start[call] - free, call, -1
-            row = call
-            while row not in (branch, tree.run):
+            for row in way:
                 family = schedule.family(tree.parents[row])
                 gap = family.gaps[family.number[row]]
                 if gap > longest:
                     held, longest = row, gap
-                row = tree.parents[row]
-            if row != branch:  # Detached: it hangs above its branch, which did not wait for it.
-                continue
             if wait > 0:
                 actions.append(RemoveGap(held, max(longest - wait, 0)))
             free = max(free, tree.end[call])
     return tuple(actions)
+
+
+def _way_up(schedule: Schedule, row: int, branch: int) -> list[int]:
+    """A span and those above it below a branch; empty where it hangs elsewhere in the tree."""
+    tree, way = schedule.tree, list[int]()
+    while row != branch:
+        if row == tree.run:
+            return []
+        way.append(row)
+        row = tree.parents[row]
+    return way
 
 
 def _looks_blocked(schedule: Schedule, each: JudgedGroup) -> bool:
