@@ -3,7 +3,7 @@
 A pytest plugin. Most tests wait more than they compute, so pytest-xdist runs several at once. Tests
 that judge when things happened come last. While one marked `alone` runs, no other test does, in
 whatever process. One marked `idle` hardly computes: nothing runs beside it but others of its kind,
-one for each CPU. Locks do that, one for each CPU: an unmarked test shares all of them, one marked
+two for each CPU. Locks do that, two for each CPU: an unmarked test shares all of them, one marked
 `alone` takes all for itself, and one marked `idle` takes one.
 """
 
@@ -18,6 +18,9 @@ from typing import IO, TypeVar
 import pytest
 
 ResultT = TypeVar("ResultT")
+
+IDLE_PER_CPU = 2
+"""How many of the tests that hardly compute run at once."""
 
 
 class Company(IntEnum):
@@ -72,8 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         return
     folder = Path(config.option.basetemp).parent
-    count = min(len(os.sched_getaffinity(0)), worker["workercount"])
-    files = [(folder / f"cpu{number}.lock").open("wb") for number in range(count)]
+    count = min(IDLE_PER_CPU * len(os.sched_getaffinity(0)), worker["workercount"])
+    files = [(folder / f"idle{number}.lock").open("wb") for number in range(count)]
     for file in files:
         config.add_cleanup(file.close)
     config.stash[LOCKS] = Locks(files, int(worker["workerid"].removeprefix("gw")) % count)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import examples
 
@@ -24,9 +24,21 @@ pytest_plugins = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say how many examples a property gets; one that takes long on a busy machine is no fault."""
-    examples.is_quick = config.option.markexpr == "not full"
-    settings.register_profile("tests", deadline=None, max_examples=examples.examples())
+    """Say how many examples a property gets, and which.
+
+    A part that is chosen by a mark tries the same ones each time: what it says is about the change
+    and not about the draw. All tests together, and a file that is named, draw anew. That a machine
+    is busy, and drawing therefore slow, is no fault.
+    """
+    part = config.option.markexpr
+    examples.is_quick = part == "not full"
+    settings.register_profile(
+        "tests",
+        deadline=None,
+        derandomize=bool(part),
+        max_examples=examples.examples(),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     settings.load_profile("tests")
 
 

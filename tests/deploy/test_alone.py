@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.alone import IDLE_PER_CPU
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SETTINGS = "[pytest]\nmarkers =\n    alone\n    idle"
@@ -33,7 +35,7 @@ def test_other():
 def test_another():
     work("another")
 """
-FILES = 4
+FILES = 5
 
 
 def test_what_judges_time_has_only_idle_tests_beside_it(
@@ -66,11 +68,10 @@ def test_what_judges_time_has_only_idle_tests_beside_it(
     for name in marked("idle"):
         assert beside(name) <= marked("idle")
         at_its_begin = [began for began, ended in idle if began <= times[name][0] < ended]
-        assert len(at_its_begin) <= len(os.sched_getaffinity(0))
+        assert len(at_its_begin) <= IDLE_PER_CPU * len(os.sched_getaffinity(0))
     unmarked = times.keys() - marked("alone") - marked("idle")
     assert any(beside(name) for name in unmarked), "else nothing was gained"
-    if len(os.sched_getaffinity(0)) > 1:
-        assert any(beside(name) for name in marked("idle"))
+    assert any(beside(name) for name in marked("idle"))
     for name in marked("alone"):
         module = name.partition("-")[2]
         assert times[f"another-{module}"][1] <= times[f"idle-{module}"][0], "they come last"

@@ -40,9 +40,14 @@ from trading_graph.toolkit.sources.yahoo_chart import YahooChart
 from trading_graph.toolkit.sources.yahoo_tables import YahooTables
 
 AS_OF = AsOf(datetime.date(2025, 11, 14))
-TODAY = AsOf(datetime.datetime.now(NEW_YORK).date())
 
 Ask = Callable[[Any], Any]
+
+
+def today() -> AsOf:
+    """The day in New York when it is asked, which may be the next one by then."""
+    return AsOf(datetime.datetime.now(NEW_YORK).date())
+
 
 # Each adapter's question, and the base URL on whose host it depends.
 QUESTIONS: dict[str, tuple[str, Ask]] = {
@@ -55,7 +60,7 @@ QUESTIONS: dict[str, tuple[str, Ask]] = {
     "sec_companies": ("sec_files", lambda live: live.insiders[0].insiders("NVDA", AS_OF)),
     "fred": ("fred", lambda live: live.macro[0].macro("VIX", AS_OF)),
     "news": ("google_news", lambda live: live.news[0].news("NVDA", AS_OF)),
-    "posts": ("stocktwits", lambda live: live.attention[0].posts("NVDA", TODAY)),
+    "posts": ("stocktwits", lambda live: live.attention[0].posts("NVDA", today())),
     "yahoo_statements": (
         "yahoo",
         lambda live: live.fundamentals[1].statements("VOW3.DE", AS_OF, "income"),

@@ -141,11 +141,11 @@ async def test_usage_comes_only_when_asked_for(session: aiohttp.ClientSession) -
 
 
 async def test_answers_are_given_at_the_same_time(session: aiohttp.ClientSession) -> None:
-    """Twelve requests at once take about as long as one, not twelve times as long."""
+    """Twelve requests at once take far less than twelve times as long as one."""
     clock = asyncio.get_running_loop().time
     started = clock()
     await asyncio.gather(*(stream(session) for _ in range(12)))
-    assert clock() - started < 3 * LATENCY_S
+    assert clock() - started < 6 * LATENCY_S
 
 
 names = st.sampled_from(["get_prices", "get_ratios"])

@@ -19,7 +19,10 @@ Limit = Callable[[], AbstractAsyncContextManager[object]]
 
 
 class Program:
-    """A prefetch, and an agent whose tools ask for the same `after` so many units."""
+    """A prefetch, and an agent whose tools ask for the same `after` so many units.
+
+    What is asked for before it is there is not there before it is asked for, however late that is.
+    """
 
     def __init__(
         self, fetched: dict[str, int], *, after: float = 0.5, limit: Limit = nullcontext
@@ -28,6 +31,7 @@ class Program:
         self._after = after
         self._limit = limit
         self._cache = SingleFlightCache()
+        self._asked: dict[str, asyncio.Event] = {}
 
     async def ask(self, what: str) -> None:
         async def load() -> str:
@@ -35,6 +39,8 @@ class Program:
                 with spans.fetch(what):
                     note_load_span()  # as the pool does before each request
                     await asyncio.sleep(self._fetched[what] * UNIT_S)
+                    if what in self._asked:
+                        await self._asked[what].wait()
             return what
 
         await self._cache.get(CacheKey("test", what), load, ttl=60)
@@ -45,10 +51,21 @@ class Program:
 
     async def use(self, number: int, *whats: str) -> None:
         with spans.tool(f"tool {number}", call_id=str(number), args_hash=str(number), turn=1):
-            await asyncio.gather(*(self.ask(what) for what in whats))
+            await asyncio.gather(*(self._ask_as_tool(what) for what in whats))
+
+    async def _ask_as_tool(self, what: str) -> None:
+        if what in self._asked:
+            self._asked[what].set()  # The fetch goes on in the loop's next turn, when it is shared.
+        await self.ask(what)
 
     def run(self, *tools: Sequence[str], in_turn: bool = False) -> SpanTable:
         """The trace of the program with these tools, by what each asks for."""
+        self._asked = {
+            what: asyncio.Event()
+            for whats in tools
+            for what in whats
+            if self._after < self._fetched[what]
+        }
 
         async def program() -> None:
             beside = asyncio.create_task(self.prefetch())

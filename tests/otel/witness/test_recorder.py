@@ -171,6 +171,7 @@ def test_spans_made_after_the_fact_by_a_helper_are_never_accounted_for(
     assert program.figure("made later", keys.UNACCOUNTED_MS) > 0.9 * WORK_S * 1e3
 
 
+@pytest.mark.alone  # It loads a CPU.
 def test_a_hundred_thousand_open_spans_end_and_leave_nothing(program: Program) -> None:
     open_spans = [program.tracer.start_span("open") for _ in range(100_000)]
     for span in open_spans:

@@ -86,6 +86,8 @@ def test_a_signal_lets_what_runs_end_and_keeps_what_waits(tmp_path: Path) -> Non
         follower.request("GET", f"/v1/runs/{first['id']}/events")
         stream = follower.getresponse()
         stream.readline()
+        while not model.received:  # Until then the first may be one that waits, too.
+            time.sleep(0.01)
         service.process.send_signal(signal.SIGTERM)
         while ask(service.url, "GET", "/readyz")[0] != 503:
             time.sleep(0.01)
