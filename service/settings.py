@@ -184,9 +184,13 @@ class Settings(BaseSettings):
     serve_streams: int = Field(256, ge=1, description="That one client follows at once.")
     serve_upload_mib: int = Field(64, ge=1, le=1024)
     serve_drain_s: float = Field(30, ge=0, description="For runs to end when the service stops.")
-    serve_keep_days: float = Field(30, gt=0, description="How long runs and verdicts are kept.")
+    serve_keep_days: float = Field(
+        30, gt=0, description="How long runs, portfolios and verdicts are kept."
+    )
     serve_keep_gib: float | None = Field(
-        None, gt=0, description="Disk that runs may take; past it the oldest ended ones go."
+        None,
+        gt=0,
+        description="Disk that runs and portfolios may take; past it the oldest ended go.",
     )
     serve_free_mib: int = Field(
         256, ge=0, description="Free space on the disk of the runs, below which none begins."

@@ -4,7 +4,9 @@ Portfolios that somebody began at a terminal are in the same folder, and are rea
 a file says is kept as long as it does not change: a page asks every other second.
 """
 
+import contextlib
 import re
+import shutil
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from trading_graph.service.errors import PortfolioError
-from trading_graph.service.portfolio.engine import PortfolioStatus
+from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStatus
 from trading_graph.service.portfolio.folder import ORDER, PortfolioFolder
+from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import TickerDayProgress
 from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
 from trading_graph.service.server.openapi import ID
@@ -27,6 +30,10 @@ _MOST_TICKER_DAYS = 50_000
 _MOST_DECISIONS = 2_000
 _MOST_RUNS = 10_000
 _MOST_PORTFOLIOS = 10_000
+_ENDED = (PortfolioState.OVER, PortfolioState.CANCELLED)
+
+ENTRY = "service.json"
+"""What a service knows of a portfolio that it was asked for, in its folder."""
 
 
 class _Recent(Generic[_K, _V]):
@@ -82,6 +89,15 @@ class RunOfPortfolio:
     result: TickerDayResult
 
 
+@dataclass(frozen=True, slots=True)
+class EndedPortfolio:
+    """A portfolio that is over or cancelled since a time, in epoch seconds, and its folders."""
+
+    portfolio_id: str
+    at: float
+    folders: Sequence[Path]
+
+
 class PortfolioFiles:
     """Reads the folder of portfolios; every method blocks."""
 
@@ -132,6 +148,43 @@ class PortfolioFiles:
         status = reading.status
         return PortfolioStatus(status.order, status.folder, folder.is_locked(), status.ticker_days)
 
+    def ended(self, portfolio_ids: Sequence[str]) -> list[EndedPortfolio]:
+        """Those of some portfolios that are over or cancelled; raises OSError."""
+        found = []
+        for portfolio_id in portfolio_ids:
+            try:
+                status = self.status(portfolio_id)
+            except PortfolioError:  # it cannot be read, and is left to whoever mends it
+                continue
+            if status is None or status.state not in _ENDED:
+                continue
+            ends = [each.ended for each in status.ticker_days if each.ended is not None]
+            at = max(ends, default=status.order.created).timestamp()
+            folders = [*_run_folders(status.order), status.folder]
+            found.append(EndedPortfolio(portfolio_id, at, folders))
+        return found
+
+    def delete(self, portfolio_id: str) -> None:
+        """Delete a portfolio with its runs.
+
+        Raises PortfolioError where another process works on it, or OSError.
+        """
+        folder = self.folder(portfolio_id)
+        with folder.work():
+            for run in _run_folders(folder.order()):
+                shutil.rmtree(run, ignore_errors=True)
+            # While these two are there, it is one that is still to be deleted.
+            last = (folder.order_file, folder.path / ENTRY)
+            for path in folder.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path not in last:
+                    path.unlink()
+            for path in last:
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            folder.path.rmdir()
+
     def results(
         self, status: PortfolioStatus, progress: Sequence[TickerDayProgress]
     ) -> list[TickerDayResult]:
@@ -177,6 +230,10 @@ class PortfolioFiles:
             return run_id.encode() in self.folder(portfolio_id).order_file.read_bytes()
         except OSError:
             return False
+
+
+def _run_folders(order: PortfolioOrder) -> list[Path]:
+    return [order.out / each.run_id for each in order.ticker_days]
 
 
 def _signature(folder: PortfolioFolder) -> _Signature:

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -27,15 +28,15 @@ from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
 from trading_graph.service.portfolio.time_left import seconds_left
 from trading_graph.service.run.folder import replace_text
 from trading_graph.service.run.unbroken import Unbroken
-from trading_graph.service.server.portfolio_files import PortfolioFiles
+from trading_graph.service.server.portfolio_files import ENTRY, PortfolioFiles
 from trading_graph.service.server.problems import Problem
 from trading_graph.service.server.run_durations import FIRST_GUESS_S
 from trading_graph.service.server.run_queue import IdempotencyConflictError, QueueClosingError
+from trading_graph.service.store import Ended
 
 _LOG = logging.getLogger(__name__)
 
 
-ENTRY = "service.json"
 _LOOK_S = 0.05
 
 WritesReports = Callable[[PortfolioFolder], Awaitable[object]]
@@ -262,6 +263,33 @@ class PortfolioQueue:
             status = await asyncio.to_thread(self._files.status, portfolio_id)
             if status is None or status.state is not PortfolioState.OVER:
                 raise
+
+    async def ended(self) -> list[Ended]:
+        """The portfolios that this service was asked for and that are over or cancelled.
+
+        Raises OSError.
+        """
+        closed = [id for id, entry in self._entries.items() if not entry.is_open]
+        return [
+            Ended(each.at, each.folders, partial(self._forget, each.portfolio_id))
+            for each in await asyncio.to_thread(self._files.ended, closed)
+        ]
+
+    async def _forget(self, portfolio_id: str) -> None:
+        """Delete a portfolio with its runs, unless somebody has taken it up again."""
+        await self._unbroken.do(self._delete(portfolio_id))
+
+    async def _delete(self, portfolio_id: str) -> None:
+        async with self._admission:
+            if portfolio_id == self._current or portfolio_id in self._line:
+                return
+            try:
+                await asyncio.to_thread(self._files.delete, portfolio_id)
+            except PortfolioError:  # another process works on it
+                return
+            entry = self._entries.pop(portfolio_id)
+            for key in entry.keys:
+                self._ids_of_keys.pop(key, None)
 
     def stop_taking(self) -> None:
         """Take no more portfolios, and begin none that waits."""

@@ -362,7 +362,8 @@ class RunQueue:
         await self._unbroken.do(self._store_end(live, state, **result))
 
     async def _store_end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
-        ended = now()
+        # The clock may have been set back since.
+        ended = max(now(), live.run.started or live.run.created)
         if state is not RunState.DONE:
             result |= await self._verdict_on_part(live)
         try:

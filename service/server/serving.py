@@ -162,7 +162,7 @@ async def open_service(
         await portfolio_queue.take_up()
         try:
             keep = Retention(settings.serve_keep_days, settings.serve_keep_gib)
-            old = forget_old(store, run_files, out, keep)
+            old = forget_old(store, run_files, out, keep, portfolio_queue.ended)
             verdicts = restore_verdicts(store, out, restored)
             async with _beside(make_runs(), old, health.publish(), verdicts):
                 try:

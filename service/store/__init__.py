@@ -16,13 +16,14 @@ from trading_graph.service.store.records import (
     StoredWatch,
     now,
 )
-from trading_graph.service.store.retention import Retention, forget, forget_old
+from trading_graph.service.store.retention import Ended, Retention, forget, forget_old
 from trading_graph.service.store.run_files import RunFiles, restore_runs
 from trading_graph.service.store.store import Store, open_store
 from trading_graph.service.store.work import OVER, VerdictFilter, Work, WorkFilter, WorkPage
 
 __all__ = [
     "OVER",
+    "Ended",
     "Retention",
     "RunFiles",
     "RunState",

@@ -1,13 +1,14 @@
-"""Deletes old runs of the service, each with its row, its verdict and its folder.
+"""Deletes old runs and portfolios of the service, each with all that is kept of it.
 
-Runs that somebody made at a terminal in the same folder are left alone.
+What somebody made at a terminal in the same folders is left alone.
 """
 
 import asyncio
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trading_graph.service.errors import StoreUnavailableError
@@ -24,42 +25,65 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long ended runs and verdicts are kept, and how much disk the runs' folders may take."""
+    """How long runs, portfolios and verdicts are kept, and how much disk the first two may take."""
 
     days: float
     gib: float | None = None
 
 
-async def forget(store: Store, files: RunFiles, out: Path, keep: Retention) -> int:
-    """Delete what is too old or too much; returns the number of runs.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run or a portfolio that ended at a time, in epoch seconds; what it takes, and its end."""
 
-    The oldest runs go first. A folder goes before its record: if the process is killed in between,
-    the record still names the run. Raises StoreUnavailableError or OSError.
+    at: float
+    folders: Sequence[Path]
+    delete: Callable[[], Awaitable[None]]
+
+
+ListsEnded = Callable[[], Awaitable[Sequence[Ended]]]
+"""Lists portfolios that are over; raises OSError."""
+
+
+async def forget(
+    store: Store, files: RunFiles, out: Path, keep: Retention, portfolios: ListsEnded
+) -> int:
+    """Delete what is too old or too much; returns how many runs and portfolios that were.
+
+    The oldest go first. Raises StoreUnavailableError or OSError.
     """
     before = now() - keep.days * _DAY_S
-    old = await store.ended_before(before)
-    if keep.gib is not None:
-        rest = [run_id for run_id in await store.ended_before(now()) if run_id not in set(old)]
-        old = [*old, *await asyncio.to_thread(_beyond, out, rest, keep.gib * _GIB)]
-    for run_id in old:
+
+    async def delete(run_id: str) -> None:
+        # If the process is killed in between, the record still names the run.
         await asyncio.to_thread(shutil.rmtree, out / run_id, ignore_errors=True)
         await store.forget(run_id)
         await asyncio.to_thread(files.delete, run_id)
+
+    runs = [
+        Ended(at, [out / run_id], partial(delete, run_id))
+        for run_id, at in await store.ended_before(now())
+    ]
+    ended = sorted([*runs, *await portfolios()], key=lambda each: each.at)
+    old = [each for each in ended if each.at < before]
+    if keep.gib is not None:
+        old += await asyncio.to_thread(_beyond, ended[len(old) :], keep.gib * _GIB)
+    for each in old:
+        await each.delete()
     await store.forget_verdicts(before)
     if old:
         await store.shrink()
     return len(old)
 
 
-def _beyond(out: Path, run_ids: Sequence[str], most: float) -> list[str]:
-    """The oldest runs, without which the others take at most so many bytes."""
-    sizes = [_size(out / run_id) for run_id in run_ids]
+def _beyond(ended: Sequence[Ended], most: float) -> list[Ended]:
+    """The oldest, without which the others take at most so many bytes."""
+    sizes = [sum(map(_size, each.folders)) for each in ended]
     surplus = sum(sizes) - most
     beyond = []
-    for run_id, size in zip(run_ids, sizes, strict=True):
+    for each, size in zip(ended, sizes, strict=True):
         if surplus <= 0:
             break
-        beyond.append(run_id)
+        beyond.append(each)
         surplus -= size
     return beyond
 
@@ -68,12 +92,14 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("**/*") if file.is_file())
 
 
-async def forget_old(store: Store, files: RunFiles, out: Path, keep: Retention) -> None:
+async def forget_old(
+    store: Store, files: RunFiles, out: Path, keep: Retention, portfolios: ListsEnded
+) -> None:
     """Delete what is too old or too much, now and every hour, until cancelled."""
     while True:
         try:
-            if gone := await forget(store, files, out, keep):
-                _LOG.info("Old runs are deleted: %d.", gone)
+            if gone := await forget(store, files, out, keep, portfolios):
+                _LOG.info("Old runs and portfolios are deleted: %d.", gone)
         except (StoreUnavailableError, OSError) as error:
-            _LOG.warning("Old runs are not deleted: %s", error)
+            _LOG.warning("Old runs and portfolios are not deleted: %s", error)
         await asyncio.sleep(_EVERY_S)

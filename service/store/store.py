@@ -55,7 +55,9 @@ _RUN = select(RUNS).where(RUNS.c.id == _ID)
 _RUN_OF_KEY = select(RUNS).where(RUNS.c.idempotency_key == _ID)
 _RUNS_OF_TRACE = select(RUNS).where(RUNS.c.trace_id == _ID).order_by(RUNS.c.id)
 _TRACES_OF_RUNS = select(RUNS.c.trace_id).where(RUNS.c.trace_id.in_(_IDS)).distinct()
-_ENDED = select(RUNS.c.id).where(RUNS.c.ended < _MOMENT).order_by(RUNS.c.ended, RUNS.c.id)
+_ENDED = (
+    select(RUNS.c.id, RUNS.c.ended).where(RUNS.c.ended < _MOMENT).order_by(RUNS.c.ended, RUNS.c.id)
+)
 
 _STATES = select(RUNS.c.id, RUNS.c.state)
 
@@ -136,9 +138,9 @@ class Store:
         """The states of all runs, by id."""
         return {row.id: RunState(row.state) for row in await self._rows(_STATES)}
 
-    async def ended_before(self, moment: float) -> list[str]:
-        """The ids of runs that ended before a time, the oldest first."""
-        return [row.id for row in await self._rows(_ENDED, moment=moment)]
+    async def ended_before(self, moment: float) -> list[tuple[str, float]]:
+        """The ids of runs that ended before a time, and when they did, the oldest first."""
+        return [(row.id, row.ended) for row in await self._rows(_ENDED, moment=moment)]
 
     async def forget(self, run_id: str) -> None:
         """Delete a run and its verdict."""

@@ -94,7 +94,7 @@ async def test_a_forgotten_run_leaves_nothing(tmp_path: Path) -> None:
         await store.add(run(1, state=RunState.DONE, ended=10.0))
         await store.add(run(2, state=RunState.RUNNING))
         await store.keep_verdict(verdict(1, 1.0))
-        assert await store.ended_before(11.0) == [run(1).id]
+        assert [id for id, _ in await store.ended_before(11.0)] == [run(1).id]
         await store.forget(run(1).id)
         assert await store.runs() == [run(2, state=RunState.RUNNING)]
         assert await store.verdict(run(1).id) is None

@@ -90,7 +90,7 @@ def _show_live(request: web.Request, run: StoredRun, progress: RunProgress) -> w
         reload_s=_RELOAD_S,
         run=run,
         portfolio=None,
-        elapsed=0.0 if begin is None else at - begin,
+        elapsed=0.0 if begin is None else max(0.0, at - begin),
         progress=progress,
         doing="In line: other runs are made first." if begin is None else now_doing(progress),
         waterfall=waterfall(progress, begin, at, follow=f"/v1/runs/{run.id}/events"),

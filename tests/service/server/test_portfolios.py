@@ -17,7 +17,7 @@ from tests.service.server.open_service import Service, opened, settings_for
 from tests.service.server.serve_process import serving
 from trading_graph.service.langsmith import LangSmithMode
 from trading_graph.service.portfolio.folder import PortfolioFolder
-from trading_graph.service.server.portfolio_queue import ENTRY
+from trading_graph.service.server.portfolio_files import ENTRY
 from trading_graph.service.server.portfolio_request import (
     PORTFOLIO_REQUEST,
     NotAgreedError,

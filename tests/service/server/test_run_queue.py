@@ -295,6 +295,24 @@ async def test_one_that_fails_says_why_and_the_next_is_made(store: Store) -> Non
         assert (end.state, end.error) == (RunState.FAILED, "the model said no")
 
 
+async def test_a_clock_that_is_set_back_ends_no_run_before_it_began(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = Maker()
+    maker.hold("A")
+    async with queued(store, maker) as queue:
+        (first,) = await submitted(queue, "A")
+        await until(store, first, RunState.RUNNING)
+        monkeypatch.setattr(run_queue, "now", lambda: now() - 3600)
+        maker.release()
+        await until(store, first, RunState.DONE)
+    run = await store.run(first)
+    assert run is not None
+    assert run.started is not None
+    assert run.ended is not None
+    assert run.started <= run.ended
+
+
 async def test_one_that_waits_is_cancelled_and_never_made(store: Store) -> None:
     maker = Maker()
     maker.hold("A")
