@@ -290,7 +290,7 @@ async def test_one_that_fails_says_why_and_the_next_is_made(store: Store) -> Non
         assert failed is not None
         assert (failed.state, failed.error) == (RunState.FAILED, "the model said no")
         folder = RunFolder(folder_of(store), bad)
-        (end,) = await asyncio.to_thread(read_events, failed, folder, is_judged=False)
+        (end,) = await asyncio.to_thread(read_events, failed, folder)
         assert isinstance(end, RunFinished)
         assert (end.state, end.error) == (RunState.FAILED, "the model said no")
 
