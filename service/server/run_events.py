@@ -243,17 +243,21 @@ class RunEvents:
         return bodies
 
 
-def read_events(run: StoredRun, folder: RunFolder, *, is_judged: bool) -> list[RunEvent]:
-    """The events of a run that is not under way here, from its log and its record. Blocks."""
-    events: list[RunEvent] = []
+def read_events(run: StoredRun, folder: RunFolder, *, is_own: bool = True) -> list[RunEvent]:
+    """The events of a run that is not under way here, from its log and its record. Blocks.
+
+    A run of the service, its own, is judged as soon as it is over, if it recorded anything.
+    """
+    log: Sequence[ReadableSpan] = ()
     try:
-        events += span_events(read_log(folder.trace))
+        log = read_log(folder.trace)
     except FileNotFoundError:
         pass  # it never began
     except (OSError, TraceError) as error:
         _LOG.warning("What happened in run %s cannot be read: %s", run.id, error)
+    events: list[RunEvent] = [*span_events(log)]
     if run.state.final:
-        if is_judged:
+        if is_own and any(span.end_time for span in log):
             events.append(VerdictReached(passed=run.passed))
         events.append(end_event(run))
     return events

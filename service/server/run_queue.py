@@ -198,7 +198,7 @@ class RunQueue:
         """What an earlier process has told of a run. Blocks."""
         folder = RunFolder(self._out, run.id)
         bring_up(folder.path)
-        return read_events(run, folder, is_judged=False)
+        return read_events(run, folder)
 
     def begin(self, make: MakesRuns, judge: JudgesParts | None = None) -> None:
         """Begin to make runs, unless the service is stopping; before that all of them wait."""

@@ -152,9 +152,9 @@ async def events_of(service: ServiceContext, run: StoredRun) -> RunEvents:
     live = service.queue.events(run.id)
     if live is not None:
         return live
-    verdict = await service.store.verdict(run.id)
+    is_own = await service.store.run(run.id) is not None
     folder = RunFolder(service.out, run.id)
-    told = await asyncio.to_thread(read_events, run, folder, is_judged=verdict is not None)
+    told = await asyncio.to_thread(read_events, run, folder, is_own=is_own)
     return RunEvents(run.id, told, ended=True)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.otel.test_run_log import first_life
 from tests.patience import PATIENCE_S
+from tests.run_lives import of_an_earlier_release
 from tests.service.store_writer import writer_of
 from tests.toolkit.upstream import Clock
 from trading_graph.otel.spans import uuid7
@@ -290,7 +292,7 @@ async def test_one_that_fails_says_why_and_the_next_is_made(store: Store) -> Non
         assert failed is not None
         assert (failed.state, failed.error) == (RunState.FAILED, "the model said no")
         folder = RunFolder(folder_of(store), bad)
-        (end,) = await asyncio.to_thread(read_events, failed, folder, is_judged=False)
+        (end,) = await asyncio.to_thread(read_events, failed, folder)
         assert isinstance(end, RunFinished)
         assert (end.state, end.error) == (RunState.FAILED, "the model said no")
 
@@ -311,6 +313,24 @@ async def test_a_clock_that_is_set_back_ends_no_run_before_it_began(
     assert run.started is not None
     assert run.ended is not None
     assert run.started <= run.ended
+
+
+async def test_what_an_earlier_release_told_keeps_its_numbers(store: Store) -> None:
+    run = replace(asked("A"), state=RunState.RUNNING)
+    folder = RunFolder(folder_of(store), run.id)
+    await asyncio.to_thread(folder.path.mkdir)
+    await asyncio.to_thread(first_life, folder.path)
+    told = await asyncio.to_thread(read_events, run, folder)
+    assert len(told) == 5
+    await asyncio.to_thread(of_an_earlier_release, folder.trace)
+    await store.add(run)
+    queue = queue_of(store, at_once=1, in_line=1)
+    await queue.take_up()
+    events = queue.events(run.id)
+    assert events is not None
+    assert list(events.told) == told
+    assert queue.last_events() == {run.id: len(told)}
+    await queue.close()
 
 
 async def test_one_that_waits_is_cancelled_and_never_made(store: Store) -> None:
