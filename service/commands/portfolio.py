@@ -37,7 +37,7 @@ from trading_graph.service.portfolio.live_progress import LiveProgress
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.results.evaluation import Evaluation
 from trading_graph.service.portfolio.results.renderings import show as show_evaluation
-from trading_graph.service.portfolio.results.report import CSV, JSON, MARKDOWN, PAGE
+from trading_graph.service.portfolio.results.report import CSV, JSON, MARKDOWN, PAGE, report_on
 from trading_graph.service.portfolio.results.report import as_json as as_ranking_json
 from trading_graph.service.portfolio.status_document import portfolio_json
 from trading_graph.service.portfolio.status_text import (
@@ -45,7 +45,6 @@ from trading_graph.service.portfolio.status_text import (
     show_status,
     show_summary,
 )
-from trading_graph.service.portfolio.stored_report import report_on
 from trading_graph.service.portfolio.ticker_day import TickerDayState
 from trading_graph.service.settings import Settings, read_settings
 from trading_graph.service.termination import cancelled_by_sigterm

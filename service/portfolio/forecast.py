@@ -3,9 +3,11 @@
 Calls follow from the request, and each model's share of them from who asks which model. What a call
 takes is known from the latest runs that asked the same models, or not at all: nothing is assumed of
 a model that was never asked here. Time is the largest of three: the waves of runs, and how long the
-model's limits of requests and of tokens a minute make them.
+model's limits of requests and of tokens a minute make them. What is left of a portfolio under way
+is judged by what its ticker-days took so far.
 """
 
+import datetime
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +21,9 @@ from trading_graph.graph.backend_choice import (
 from trading_graph.graph.chat.rate_limits import EVERY_MODEL
 from trading_graph.graph.options import DEBATERS, DECIDERS, RISK_ANALYSTS
 from trading_graph.service.portfolio.order import PortfolioOrder
-from trading_graph.service.portfolio.progress import ModelUsage, add_usage
+from trading_graph.service.portfolio.progress import ModelUsage, TickerDayProgress, add_usage
 from trading_graph.service.portfolio.run_tally import run_record
+from trading_graph.service.portfolio.ticker_day import TickerDayState
 from trading_graph.service.run.folder import DECISION
 from trading_graph.service.run.request import RunRequest
 from trading_graph.service.settings import Settings
@@ -231,3 +234,30 @@ def usage_cost(usage: Sequence[ModelUsage], settings: Settings) -> float | None:
             return None
         total += cost * calls
     return total
+
+
+def seconds_left(
+    ticker_days: Sequence[TickerDayProgress],
+    at_once: int,
+    now: datetime.datetime,
+    guess_s: float | None = None,
+) -> float | None:
+    """Seconds until so many at once are over; None where nothing is known yet.
+
+    Each is taken to last as long as those that are done did on average, and before one is done
+    `guess_s`.
+    """
+    took = [each.seconds for each in ticker_days if each.state is TickerDayState.DONE]
+    took = [each for each in took if each > 0]  # one that an earlier process ended took none here
+    mean = sum(took) / len(took) if took else guess_s
+    if mean is None:
+        return None
+    left = [
+        mean
+        if each.began is None or each.state is TickerDayState.WAITING
+        # One that takes longer than usual is taken to end any moment.
+        else max(0.0, mean - (now - each.began).total_seconds())
+        for each in ticker_days
+        if not each.is_final
+    ]
+    return max(sum(left) / at_once, max(left, default=0.0))

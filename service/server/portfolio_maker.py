@@ -7,7 +7,7 @@ from functools import partial
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.local import LocalEngine
 from trading_graph.service.portfolio.order import PortfolioOrder
-from trading_graph.service.portfolio.stored_report import report_on
+from trading_graph.service.portfolio.results.report import report_on
 from trading_graph.service.run.engine import Engine
 from trading_graph.service.run.order import RunOrder
 from trading_graph.service.server.portfolio_queue import PortfolioQueue

@@ -21,11 +21,11 @@ from trading_graph.graph.decisions import Decision
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import PortfolioEngine, PortfolioState
 from trading_graph.service.portfolio.folder import PortfolioFolder
+from trading_graph.service.portfolio.forecast import seconds_left
 from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.progress import TickerDayProgress
 from trading_graph.service.portfolio.run_tally import RunTally
 from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayState
-from trading_graph.service.portfolio.time_left import seconds_left
 from trading_graph.service.run.folder import replace_text
 from trading_graph.service.run.unbroken import Unbroken
 from trading_graph.service.server.portfolio_files import ENTRY, PortfolioFiles

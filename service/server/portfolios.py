@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from trading_graph.otel.report.documents.document import SCHEMA_VERSION
 from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import PortfolioState, PortfolioStatus
-from trading_graph.service.portfolio.forecast import usage_cost
+from trading_graph.service.portfolio.forecast import seconds_left, usage_cost
 from trading_graph.service.portfolio.progress import TickerDayProgress, add_usage
 from trading_graph.service.portfolio.status_document import portfolio_json
 from trading_graph.service.portfolio.ticker_day import TickerDayState
-from trading_graph.service.portfolio.time_left import seconds_left
 from trading_graph.service.server.base_path import address
 from trading_graph.service.server.portfolio_documents import (
     PortfolioLinksJson,

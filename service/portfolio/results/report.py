@@ -1,24 +1,33 @@
-"""The report of a portfolio, written into its folder.
+"""The report of a portfolio: made from what its runs decided, and written into its folder.
 
 `ranking.json` and `ranking.csv` are for programs, `report.md` and `report.html` for people.
 """
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trading_graph.graph.holdings import Holdings
 from trading_graph.otel.report.documents.document import encode
+from trading_graph.service.errors import PortfolioError
+from trading_graph.service.portfolio.folder import PortfolioFolder, portfolio_folders
+from trading_graph.service.portfolio.order import PortfolioOrder
 from trading_graph.service.portfolio.results.backtest import Rules, symbols_of
 from trading_graph.service.portfolio.results.evaluation import Evaluation, evaluate
-from trading_graph.service.portfolio.results.later_prices import LaterPrices, collect_prices
+from trading_graph.service.portfolio.results.later_prices import (
+    LaterPrices,
+    ToolkitPrices,
+    collect_prices,
+)
 from trading_graph.service.portfolio.results.ranking_csv import ranking_csv
 from trading_graph.service.portfolio.results.ranking_document import ranking_json
 from trading_graph.service.portfolio.results.renderings import as_markdown, as_page
 from trading_graph.service.portfolio.symbol_list import RefusedSymbol
-from trading_graph.service.portfolio.ticker_day import TickerDayResult
+from trading_graph.service.portfolio.ticker_day import TickerDayResult, TickerDayState
 from trading_graph.service.run.folder import REPORT, replace_text
+from trading_graph.service.settings import Settings, backend_choice
+from trading_graph.toolkit.market_data import open_toolkit
 
 MARKDOWN, PAGE, CSV, JSON = "report.md", "report.html", "ranking.csv", "ranking.json"
 
@@ -78,3 +87,59 @@ def _links(evaluation: Evaluation, folder: Path, runs: Path) -> dict[str, str]:
         if path.is_file():
             links[each.ticker_day.run_id] = Path(os.path.relpath(path, folder)).as_posix()
     return links
+
+
+_EARLIER = 20
+"""How many other portfolios are looked at for what was decided before."""
+
+
+async def report_on(folder: PortfolioFolder, settings: Settings) -> Evaluation:
+    """Rank and back-test what the runs of a portfolio decided, and write its report.
+
+    Prices are asked for anew, up to the last day that is known. Raises PortfolioError or OSError.
+    """
+    status = await asyncio.to_thread(folder.status)
+    order = status.order
+    results = await asyncio.to_thread(folder.results, order, status.ticker_days)
+    earlier = await asyncio.to_thread(lambda: list(_earlier(folder, order)))
+    choice = backend_choice(settings, offline=False, own_model=False, data=order.data)
+    first = order.ticker_days[0]
+    options = order.run_request(first).options(str(first.date))
+    async with open_toolkit(
+        choice.data,
+        choice.access,
+        embedded_latency_s=order.fetch_latency_s,
+        cache_file=settings.cache_file,
+    ) as toolkit:
+        return await write_report(
+            folder.path,
+            results,
+            name=order.name,
+            runs=order.out,
+            history=ToolkitPrices(toolkit),
+            rules=Rules(settings.portfolio_cost_bps, settings.portfolio_cap_pct),
+            earlier=earlier,
+            holdings=options.holdings,
+            left_out=order.refused,
+        )
+
+
+def _earlier(folder: PortfolioFolder, order: PortfolioOrder) -> Iterator[TickerDayResult]:
+    """What the same models decided on the same symbols in other portfolios, for earlier days."""
+    evening, symbols = order.dates[-1], set(order.symbols)
+    for other in portfolio_folders(folder.path.parent)[-_EARLIER:]:
+        try:
+            status = other.status()
+        except PortfolioError:  # It is nobody's in this report.
+            continue
+        of = status.order
+        if of.id == order.id or (of.models, of.data) != (order.models, order.data):
+            continue
+        days = [
+            each
+            for each in status.ticker_days
+            if each.state is TickerDayState.DONE
+            and each.ticker_day.date < evening
+            and each.ticker_day.symbol in symbols
+        ]
+        yield from (each for each in other.results(of, days) if each.decision is not None)
