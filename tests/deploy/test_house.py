@@ -132,6 +132,27 @@ def test_the_root_of_service_stays_small() -> None:
     assert len(at_root) <= MAX_SERVICE_ROOT
 
 
+ROW = re.compile(r"^\| (`[^|]+`) \|", re.MULTILINE)
+
+
+def test_the_map_has_every_room() -> None:
+    """CONTRIBUTING.md names each folder with modules, or one above it below its package."""
+    rooms = {
+        name
+        for row in ROW.findall((ROOT / "CONTRIBUTING.md").read_text())
+        for name in re.findall(r"`([\w/]+)/`", row)
+    }
+    assert not [name for name in rooms if not (ROOT / name).is_dir()]
+    folders = {path.parent.relative_to(ROOT) for path in MODULES}
+    named = {Path(name) for name in rooms} - {Path(package) for package in PACKAGES}
+    missing = {
+        folder
+        for folder in folders
+        if len(folder.parts) > 1 and not named & {folder, *folder.parents}
+    }
+    assert not missing
+
+
 def imports_in_functions(path: Path) -> Iterator[int]:
     """The lines of a file's imports that stand in a function."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
