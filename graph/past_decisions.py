@@ -105,8 +105,8 @@ def with_prices(
     decisions: Sequence[LoggedDecision], bars: Bars | None, as_of: datetime.date
 ) -> list[PastDecision]:
     """The decisions, each with what the price did since, as of a day."""
-    known = None if bars is None else bars.until(as_of)
-    return [PastDecision(decision=each, since=price_since(each, known)) for each in decisions]
+    until = None if bars is None else bars.until(as_of)
+    return [PastDecision(decision=each, since=price_since(each, until)) for each in decisions]
 
 
 def price_since(decision: LoggedDecision, bars: Bars | None) -> PriceSince | None:

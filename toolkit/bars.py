@@ -169,8 +169,8 @@ def make_bars(
     gaps = find_gaps(days, identity)
     if not (sound := sound_rows(columns)).all():
         is_future = identity is not None and identity.instrument is Instrument.FUTURE
-        kept, faults = _mend_rows(days, columns, np.flatnonzero(~sound), is_future)
-        days, columns = days[kept], columns[:, kept]
+        usable, faults = _mend_rows(days, columns, np.flatnonzero(~sound), is_future)
+        days, columns = days[usable], columns[:, usable]
     last_of_day = np.append(days[1:] != days[:-1], True)[: len(days)]
     if not last_of_day.all():
         faults += _repeated(days, columns)
@@ -198,18 +198,18 @@ def _mend_rows(
     days: Dates, columns: Floats, rows: NDArray[np.intp], below_zero: bool
 ) -> tuple[NDArray[np.bool_], list[BarFault]]:
     """Mend bars in place; which bars are kept, and what was wrong."""
-    kept = np.ones(len(days), np.bool_)
+    usable = np.ones(len(days), np.bool_)
     faults = []
     for i in rows.tolist():
         prices, fault = mend(Prices(*columns[:4, i].tolist()), below_zero=below_zero)
         if prices is None:
-            kept[i] = False
+            usable[i] = False
         else:
             columns[:4, i] = prices
         if fault is not None:
             remedy = Remedy.LEFT_OUT if prices is None else Remedy.MENDED
             faults.append(BarFault(days[i].astype(datetime.date), fault, remedy))
-    return kept, faults
+    return usable, faults
 
 
 def _repeated(days: Dates, columns: Floats) -> list[BarFault]:

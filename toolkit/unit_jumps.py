@@ -40,7 +40,7 @@ def in_one_unit(bars: Bars) -> Bars:
     end = _confirmed_end(levels, bars.volume > 0)
     unit = levels[end - 1]
     start = int(np.argmax(levels[:end] == unit))
-    kept = slice(start, end)
+    rows = slice(start, end)
     other = levels != unit
     other[end:] = True
     faults = [
@@ -49,19 +49,19 @@ def in_one_unit(bars: Bars) -> Bars:
         )
         for i in np.flatnonzero(other)
     ]
-    scale = UNIT ** (unit - levels[kept]).astype(np.float64)
-    prices = [column[kept] * scale for column in (bars.open, bars.high, bars.low, close)]
+    scale = UNIT ** (unit - levels[rows]).astype(np.float64)
+    prices = [column[rows] * scale for column in (bars.open, bars.high, bars.low, close)]
     for column in prices:
         column.flags.writeable = False
     open_, high, low, close = prices
     return replace(
         bars,
-        dates=bars.dates[kept],
+        dates=bars.dates[rows],
         open=open_,
         high=high,
         low=low,
         close=close,
-        volume=bars.volume[kept],
+        volume=bars.volume[rows],
         faults=bars.faults + tuple(faults),
     )
 

@@ -99,14 +99,14 @@ class Capabilities:
 
         Raises ValueError for a value that a field cannot have; unknown fields are left out.
         """
-        known: dict[str, Any] = {
+        changes: dict[str, Any] = {
             name: _KINDS[name](value) for name, value in facts.items() if name in _KINDS
         }
         if facts.get("tool_choice_none") is False:
             needs_tools = facts.get("tools_with_history") is True
-            kept = Withholding.OFFERED if needs_tools else Withholding.DROPPED
-            known.setdefault("withholding", kept)
-        return replace(self, **known)
+            withholding = Withholding.OFFERED if needs_tools else Withholding.DROPPED
+            changes.setdefault("withholding", withholding)
+        return replace(self, **changes)
 
     def difference(self, other: "Capabilities") -> dict[str, Any]:
         """The fields in which the other differs, with the other's values."""

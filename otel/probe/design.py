@@ -94,27 +94,27 @@ class Design:
         most_s = WORST_SHARE * float(np.median(runs.wall_s))
         is_allowed &= at_worst.end[:, 0] <= at_worst.end[0, 0] + max(most_s, allowed_s)
         best = int(np.where(is_allowed, self._scores(played), -1.0).argmax())
-        chosen = {
+        holds_s = {
             runs.keys[span]: round(float(seconds), 6)
             for span, seconds in enumerate(holds[best])
             if seconds
         }
-        return Plan(token, process, chosen, *tasks)
+        return Plan(token, process, holds_s, *tasks)
 
     def _tasks(self, tasks_s: float, most_s: float, rng: "Generator") -> frozenset[str]:
         """Tasks that are made together and lead to spans: all, or some in so many seconds."""
         runs = self._runs
-        made: dict[str, set[str]] = defaultdict(set)
+        tasks_of: dict[str, set[str]] = defaultdict(set)
         for each in runs.activities:
             for path in set(each):
                 while path and path != each[0] and not each[0].startswith(f"{path}."):
                     creator = path.rpartition(".")[0]
-                    made[creator].add(path)
+                    tasks_of[creator].add(path)
                     path = creator
-        together = [paths for _, paths in sorted(made.items()) if len(paths) > 1]
+        together = [paths for _, paths in sorted(tasks_of.items()) if len(paths) > 1]
         count = max(int(most_s / tasks_s), 1) if tasks_s else 0
-        chosen = rng.permutation(len(together))[:count].tolist()
-        return frozenset(path for each in chosen for path in together[each])
+        numbers = rng.permutation(len(together))[:count].tolist()
+        return frozenset(path for each in numbers for path in together[each])
 
     def _salt(self, tasks_s: float, rng: "Generator") -> int:
         """The salt that lets most tasks come before others that were always before them."""

@@ -120,8 +120,8 @@ def estimate(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ()
     for each in everything:
         for span in each.spans:
             earlier[span] |= each.earlier
-    shown = [_Evidence(runs, each, earlier, tolerance) for each in everything]
-    reasons = [Reason(each.moment, tuple(each.dependencies()), (), each.gap_s) for each in shown]
+    evidence = [_Evidence(runs, each, earlier, tolerance) for each in everything]
+    reasons = [Reason(each.moment, tuple(each.dependencies()), (), each.gap_s) for each in evidence]
     closure = _closure(runs, reasons)
     return Estimate(
         runs,

@@ -66,18 +66,18 @@ def moments(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ())
     """All moments of some runs; `sharers` are the spans that share a limit, as far as is known."""
     births = list(_births(runs, tolerance))
     birth_of = {span: birth for birth in births for span in birth.spans}
-    known = {span: birth.earlier for span, birth in birth_of.items()}
+    earlier_of = {span: birth.earlier for span, birth in birth_of.items()}
     slots = []
     for some in sharers:
-        slot = _slot(runs, some, tolerance, known)
+        slot = _slot(runs, some, tolerance, earlier_of)
         slots.append(slot)
-        known |= {span: known.get(span, frozenset()) | slot.earlier for span in some}
+        earlier_of |= {span: earlier_of.get(span, frozenset()) | slot.earlier for span in some}
     works = []
     for span in range(1, len(runs)):
         birth = birth_of.get(span)
         at = runs.work[:, span]
         # What was over when the task was made is no reason to wait after that.
-        earlier = frozenset(before(runs, span, at, tolerance)) - known.get(span, frozenset())
+        earlier = frozenset(before(runs, span, at, tolerance)) - earlier_of.get(span, frozenset())
         base = runs.start[:, runs.parents[span]] if birth is None else birth.at
         turn, late = runs.turn[:, span], runs.late[:, span]
         works.append(Moment((span,), MomentKind.WORK, at, base, turn, late, earlier))
@@ -85,12 +85,12 @@ def moments(runs: Runs, tolerance: float, sharers: Sequence[Sequence[int]] = ())
 
 
 def _slot(
-    runs: Runs, spans: Sequence[int], tolerance: float, known: Mapping[int, frozenset[int]]
+    runs: Runs, spans: Sequence[int], tolerance: float, earlier_of: Mapping[int, frozenset[int]]
 ) -> Moment:
     """The moment in which the first of some spans that share a limit began."""
     work = runs.work[:, list(spans)]
     at, first = work.min(axis=1), np.array(spans)[work.argmin(axis=1)]
-    settled = frozenset.intersection(*(known.get(span, frozenset()) for span in spans))
+    settled = frozenset.intersection(*(earlier_of.get(span, frozenset()) for span in spans))
     return Moment(
         spans=tuple(spans),
         kind=MomentKind.SLOT,

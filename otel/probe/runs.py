@@ -251,20 +251,20 @@ def _are_known_again(places: Sequence[Place], columns: Sequence[_Columns]) -> tu
     for number, place in enumerate(places):
         if place:
             by_name[place[:-1], place[-1][0]].append(number)
-    known = [True] * len(places)
+    is_same = [True] * len(places)
     for numbers in by_name.values():
         if len(numbers) == 1:
             continue
         counts = [Counter(each.activities[number] for number in numbers) for each in columns]
         if any(each != counts[0] for each in counts):
             for number in numbers:
-                known[number] = False
+                is_same[number] = False
     # What is below a span that cannot be told from another cannot be either.
     number_of = {place: number for number, place in enumerate(places)}
     for number, place in enumerate(places):
-        if place and not known[number_of[place[:-1]]]:
-            known[number] = False
-    return tuple(known)
+        if place and not is_same[number_of[place[:-1]]]:
+            is_same[number] = False
+    return tuple(is_same)
 
 
 def _keys(spans: _Places, places: Sequence[Place]) -> tuple[str, ...]:

@@ -197,12 +197,12 @@ class Activity:
         if self.spans:
             return
         now, cpu = now_ns(), thread_time().since(had)
-        known = cpu.running + cpu.queued + sum(self.timeline.totals(began, now).values())
-        unknown = now - began - known
+        explained_ns = cpu.running + cpu.queued + sum(self.timeline.totals(began, now).values())
+        unknown = now - began - explained_ns
         if unknown >= LEAST_WAIT_NS:
             is_held_up = cpu.is_held_up_by_others(unknown)
             kind = Wait.INTERPRETER_LOCK if is_held_up else timeline.UNACCOUNTED
-            self.tell_wait(kind, began + known, now)
+            self.tell_wait(kind, began + explained_ns, now)
 
     def finish(self) -> None:
         """Note the end; spans that are still open go to the nearest activity that still runs."""

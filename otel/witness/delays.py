@@ -217,12 +217,12 @@ class Delays:
         if not ended:
             return
         path = activity_of(task).path
-        known = set(self._awaited.get(path, ()))
+        paths = set(self._awaited.get(path, ()))
         for each in ended:
             its = activity_of(each).path
-            known |= {its, *self._awaited.get(its, ())}
-        if len(known) <= MOST_AWAITED:
-            self._awaited[path] = frozenset(known)
+            paths |= {its, *self._awaited.get(its, ())}
+        if len(paths) <= MOST_AWAITED:
+            self._awaited[path] = frozenset(paths)
 
     def _leave_group(self, original: Method) -> Method:
         async def leave(group: Any, *error: Any) -> Any:

@@ -99,8 +99,8 @@ def _sides(
             f"--id is given {len(ids)} times for {len(base) + len(new)} traces; give one for each, "
             "in their order."
         )
-    named = list(zip((*base, *new), ids or [None] * (len(base) + len(new)), strict=True))
-    return named[: len(base)], named[len(base) :]
+    pairs = list(zip((*base, *new), ids or [None] * (len(base) + len(new)), strict=True))
+    return pairs[: len(base)], pairs[len(base) :]
 
 
 def _read(

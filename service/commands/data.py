@@ -301,8 +301,8 @@ def _insiders(answer: Insiders) -> Iterator[RenderableType]:
 
 def _title(line: Headline) -> str:
     """A headline with its publisher, which some sources name in the title."""
-    named = not line.publisher or line.title.endswith(line.publisher)
-    return line.title if named else f"{line.title} ({line.publisher})"
+    is_complete = not line.publisher or line.title.endswith(line.publisher)
+    return line.title if is_complete else f"{line.title} ({line.publisher})"
 
 
 def _newest(answer: Filings) -> Sequence[Filing]:

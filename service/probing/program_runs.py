@@ -120,13 +120,15 @@ class ProgramRuns:
         traces = sorted(
             read(recording.file), key=lambda each: (-len(each), path_numbers(_activity(each)))
         )
-        named = [each for each in traces if self.name in ("", _name(each))]
-        if not named:
+        candidates = [each for each in traces if self.name in ("", _name(each))]
+        if not candidates:
             raise NotProbedError(
                 f"The program is not repeatable: run {self.count} has no trace of {self.name!r}, "
                 "as the first one has."
             )
-        trace = next((each for each in named if _activity(each) == self.activity), named[0])
+        trace = next(
+            (each for each in candidates if _activity(each) == self.activity), candidates[0]
+        )
         if not self.name:
             self.name, self.activity, self.traces = _name(trace), _activity(trace), len(traces)
         whole = completeness(trace)

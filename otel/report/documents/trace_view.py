@@ -326,10 +326,10 @@ def named_by(view: TraceViewJson) -> tuple[Mapping[int, list[str]], Mapping[int,
 
 def what_if_document(trace: Trace, diagnosis: Diagnosis, numbers: Sequence[int]) -> WhatIfJson:
     """The run with the findings of these numbers fixed; raises LookupError for a wrong one."""
-    chosen = sorted(set(numbers))
-    if not chosen or chosen[0] < 1 or chosen[-1] > len(diagnosis.findings):
+    fixes = sorted(set(numbers))
+    if not fixes or fixes[0] < 1 or fixes[-1] > len(diagnosis.findings):
         raise LookupError(f"The findings are numbered from 1 to {len(diagnosis.findings)}.")
-    played = what_if(diagnosis, [number - 1 for number in chosen])
+    played = what_if(diagnosis, [number - 1 for number in fixes])
     columns = Columns.of(trace, diagnosis.verdict)
     rows = set(ranking_of(diagnosis).schedule.tree.rows)
     times = [
@@ -339,7 +339,7 @@ def what_if_document(trace: Trace, diagnosis: Diagnosis, numbers: Sequence[int])
     return WhatIfJson(
         schema_version=SCHEMA_VERSION,
         trace_id=trace.id,
-        findings=chosen,
+        findings=fixes,
         before_s=diagnosis.wall_s,
         wall_s=_interval(played.wall),
         start_ns=[start - columns.begin_ns for start, _ in times],

@@ -260,20 +260,20 @@ def band_of(confidence: float) -> tuple[float, float]:
 def _groups(outcomes: Sequence[Outcome], rules: Rules) -> Iterable[Group]:
     """Each action as a whole, by band, and by what its models may have known."""
     for action in Action:
-        chosen = [each for each in outcomes if each.action is action]
-        if not chosen:
+        of_action = [each for each in outcomes if each.action is action]
+        if not of_action:
             continue
-        yield _group(chosen, rules)
+        yield _group(of_action, rules)
         if action is Action.HOLD:
             continue
         for band in BANDS:
-            inside = [each for each in chosen if band_of(each.confidence) == band]
+            inside = [each for each in of_action if band_of(each.confidence) == band]
             if inside:
                 yield _group(inside, rules, band=band)
         for knowledge in Knowledge:
-            known = [each for each in chosen if each.knowledge is knowledge]
-            if known and knowledge is not Knowledge.RULES:
-                yield _group(known, rules, knowledge=knowledge)
+            of_knowledge = [each for each in of_action if each.knowledge is knowledge]
+            if of_knowledge and knowledge is not Knowledge.RULES:
+                yield _group(of_knowledge, rules, knowledge=knowledge)
 
 
 def _group(
@@ -295,7 +295,7 @@ def _group(
         date: [each.excess for each in some if each.excess is not None]
         for date, some in by_date.items()
     }
-    known = [value for values in excesses.values() for value in values]
+    every_excess = [value for values in excesses.values() for value in values]
     return Group(
         action,
         band,
@@ -313,8 +313,8 @@ def _group(
             block,
             rules.seed,
         ),
-        fmean(known) if known else None,
-        mean_interval(excesses, block, rules.seed) if known else None,
+        fmean(every_excess) if every_excess else None,
+        mean_interval(excesses, block, rules.seed) if every_excess else None,
         max(each.trade.drawdown for each in outcomes),
         fmean(len(each.trade.dates) for each in outcomes),
     )

@@ -112,8 +112,8 @@ async def _side(service: ServiceContext, id: str) -> Side:
 
 def moved_rows(moved: Sequence[MovedJson]) -> list[MovedRow]:
     """The places that moved most: slower to the right of the middle, faster to the left."""
-    shown = moved[:_SHOWN]
-    most = max((abs(each.difference_s) for each in shown), default=0.0) or 1.0
+    largest = moved[:_SHOWN]
+    most = max((abs(each.difference_s) for each in largest), default=0.0) or 1.0
     return [
         MovedRow(
             each.place,
@@ -122,7 +122,7 @@ def moved_rows(moved: Sequence[MovedJson]) -> list[MovedRow]:
             exact(each.difference_s, sign=True),
             _bar(each.difference_s / most),
         )
-        for each in shown
+        for each in largest
     ]
 
 

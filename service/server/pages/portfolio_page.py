@@ -76,10 +76,10 @@ async def show(request: web.Request) -> web.Response:
     query, status = query_of(request, DaysQuery), await portfolio_of(request)
     portfolios = request.app[SERVICE].portfolios
     order = status.order
-    shown = [
+    ticker_days = [
         each for each in status.ticker_days if query.state is None or each.state is query.state
     ]
-    here = shown[query.after : query.after + _DAYS]
+    here = ticker_days[query.after : query.after + _DAYS]
 
     def read() -> list[DayView]:
         results = portfolios.files.results(status, here)
@@ -111,7 +111,7 @@ async def show(request: web.Request) -> web.Response:
         ranking=ranking,
         demonstration=DEMONSTRATION,
         days=days,
-        further=further if len(shown) > following else None,
+        further=further if len(ticker_days) > following else None,
         refused=order.refused,
     )
 

@@ -99,12 +99,12 @@ async def trace_section(request: web.Request, trace_id: str) -> TraceSection:
     """The trace view of a trace or run; one that cannot be made says why."""
     service = request.app[SERVICE]
     try:
-        kept = await service.views.view(await trace_word(service, trace_id))
+        view = await service.views.view(await trace_word(service, trace_id))
     except Problem as problem:
         return TraceSection(trace_id, None, problem=problem.detail, status=problem.status)
-    rows = await asyncio.to_thread(span_rows, kept.document, 0, MOST_ROWS)
+    rows = await asyncio.to_thread(span_rows, view.document, 0, MOST_ROWS)
     grows = any(each.trace_id == trace_id for each in service.receiver.growing.documents())
-    return TraceSection(trace_id, kept, rows, grows=grows)
+    return TraceSection(trace_id, view, rows, grows=grows)
 
 
 class _TableQuery(Query):
@@ -117,18 +117,18 @@ async def show_table(request: web.Request) -> web.Response:
     """All spans of a trace or run as a table, a part of a long one a page."""
     service, trace_id = request.app[SERVICE], id_of(request, "trace_id")
     number = max(query_of(request, _TableQuery).page, 1)
-    kept = await service.views.view(await trace_word(service, trace_id))
-    pages = -(-len(kept.document.spans.id) // MOST_ROWS)
+    view = await service.views.view(await trace_word(service, trace_id))
+    pages = -(-len(view.document.spans.id) // MOST_ROWS)
     if number > pages:
         raise Problem(HTTPStatus.NOT_FOUND, f"The table of this trace has {pages} pages.")
     first = (number - 1) * MOST_ROWS
-    rows = await asyncio.to_thread(span_rows, kept.document, first, first + MOST_ROWS)
+    rows = await asyncio.to_thread(span_rows, view.document, first, first + MOST_ROWS)
     return page(
         request,
         "spans.html",
-        f"Spans of {kept.document.names[0][:_LONGEST]}",
+        f"Spans of {view.document.names[0][:_LONGEST]}",
         trace_id=trace_id,
-        view=kept.document,
+        view=view.document,
         rows=rows,
         number=number,
         pages=pages,
@@ -138,19 +138,19 @@ async def show_table(request: web.Request) -> web.Response:
 def span_rows(view: TraceViewJson, first: int, end: int) -> list[SpanRow]:
     """The rows of a part of the table, parents before children, each as it starts."""
     order, depths = _order(view)
-    chosen = order[first:end]
-    spans, wanted = view.spans, set(chosen)
-    on_path, waited = _sums(view.path, wanted), _sums(view.waits, wanted)
-    marks: dict[int, list[str]] = {at: [] for at in chosen}
+    here = order[first:end]
+    spans, inside = view.spans, set(here)
+    on_path, waited = _sums(view.path, inside), _sums(view.waits, inside)
+    marks: dict[int, list[str]] = {at: [] for at in here}
     for fan_out in view.fan_outs:
         for number, at in enumerate(fan_out.spans, 1):
-            if at in wanted:
+            if at in inside:
                 marks[at].append(f"branch {number} of {len(fan_out.spans)} of {fan_out.name}")
     for check in view.checks:
-        for at in wanted.intersection(check.spans if check.outcome is Outcome.FAIL else ()):
+        for at in inside.intersection(check.spans if check.outcome is Outcome.FAIL else ()):
             marks[at].append(f"fails: {check.title}")
     for finding in view.findings:
-        for at in wanted.intersection(finding.spans):
+        for at in inside.intersection(finding.spans):
             marks[at].append(f"finding {finding.number}: {finding.kind}")
     failed, cut = set(view.failed).difference(view.cut), set(view.cut)
     return [
@@ -166,7 +166,7 @@ def span_rows(view: TraceViewJson, first: int, end: int) -> list[SpanRow]:
             marks="; ".join([*(["cancelled"] if at in cut else []), *marks[at]]),
             failed=at in failed,
         )
-        for at in chosen
+        for at in here
     ]
 
 
@@ -187,9 +187,9 @@ def _order(view: TraceViewJson) -> tuple[list[int], list[int]]:
     return order, depths
 
 
-def _sums(parts: Sequence[tuple[int, int, int]], wanted: set[int]) -> dict[int, int]:
+def _sums(parts: Sequence[tuple[int, int, int]], inside: set[int]) -> dict[int, int]:
     sums: dict[int, int] = {}
     for at, start, end in parts:
-        if at in wanted:
+        if at in inside:
             sums[at] = sums.get(at, 0) + end - start
     return sums

@@ -150,8 +150,8 @@ class VerdictView:
     def _spans(self, check_id: str) -> list[tuple[str, str]]:
         """Each once, although one may fail twice."""
         spans = next(each.spans for each in self.document.checks if each.id == check_id)
-        named = {each.span_id: f"{each.name} {each.item}".rstrip() for each in spans}
-        return [(name, span_id) for span_id, name in named.items()]
+        name_of = {each.span_id: f"{each.name} {each.item}".rstrip() for each in spans}
+        return [(name, span_id) for span_id, name in name_of.items()]
 
     @property
     def summary(self) -> str:

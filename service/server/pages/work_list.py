@@ -69,8 +69,8 @@ class WorkQuery(Query):
     @property
     def choices(self) -> dict[str, str]:
         """What is chosen, by field."""
-        chosen = self.model_dump(mode="json", exclude={"before", "after"})
-        return {name: value for name, value in chosen.items() if value}
+        choices = self.model_dump(mode="json", exclude={"before", "after"})
+        return {name: value for name, value in choices.items() if value}
 
     @property
     def filter(self) -> WorkFilter:
