@@ -153,6 +153,18 @@ def test_the_map_has_every_room() -> None:
     assert not missing
 
 
+def test_a_module_that_a_text_names_is_there() -> None:
+    texts = [*MODULES, ROOT / "CONTRIBUTING.md"]
+    named = {
+        (path.relative_to(ROOT), name)
+        for path in texts
+        for name in re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", path.read_text())
+    }
+    there = {path.name for path in project_files()}
+    assert named
+    assert not [(path, name) for path, name in named if name not in there]
+
+
 def imports_in_functions(path: Path) -> Iterator[int]:
     """The lines of a file's imports that stand in a function."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
