@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.library.traces import without_first_span
 from tests.schema_files import assert_fits
 from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.service.cli import main
@@ -147,9 +148,7 @@ def test_wrong_use_is_exit_2(
 
 
 def test_an_incomplete_trace_is_not_compared(workdir: Path, runs: dict[str, Path]) -> None:
-    (workdir / "cut.jsonl").write_text(
-        "\n".join(runs["good"].read_text().splitlines()[1:]), encoding="utf-8"
-    )
+    (workdir / "cut.jsonl").write_text(without_first_span(runs["good"]), encoding="utf-8")
     words = ("compare", str(runs["good"]), "cut.jsonl")
     text = trading_graph(*words)
     assert text.exit_code == 3

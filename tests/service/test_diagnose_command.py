@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.library.traces import trace_file
+from tests.library.traces import trace_file, without_first_span
 from tests.schema_files import assert_fits
 from trading_graph.otel.sources import read
 from trading_graph.otel.trace import semconv
@@ -152,8 +152,7 @@ def test_a_file_is_written_whole_or_not_at_all(
 
 
 def test_a_trace_with_a_span_missing_is_not_diagnosed(workdir: Path, slow_run: str) -> None:
-    path = workdir / "runs" / slow_run / "trace.jsonl"
-    cut = "\n".join(path.read_text().splitlines()[1:])
+    cut = without_first_span(workdir / "runs" / slow_run / "trace.jsonl")
     for format in ("text", "json", "html"):
         asked = trading_graph("diagnose", "-", "--format", format, input=cut.encode())
         assert asked.exit_code == 3

@@ -1,7 +1,8 @@
 """What a run would save without its barriers, over all ways to give each node to a branch.
 
 Nothing says which tools node belongs to which agent. Those ways count that agree with what is
-recorded (`same_branch.py`) and with who was present: a branch has a node in each stage until it ends.
+recorded (`same_branch.py`) and with who was present: a branch has a node in each stage until it
+ends.
 """
 
 from collections import Counter
