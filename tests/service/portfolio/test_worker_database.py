@@ -79,10 +79,9 @@ def test_ticker_days_that_left_the_line_without_an_end_are_an_alarm(workdir: Pat
         assert "ALARM: 1 of the ticker-days" in status(), "the other one is in line"
         queue.remove(queue.unfinished())
         assert "ALARM: 2 of the ticker-days" in status()
-    for words in (["cancel", "--database", address], ["resume"]):
-        done = CliRunner().invoke(main, ["portfolio", *words, "--json"])
-        assert done.exit_code == 0, done.output
-    assert {x["state"] for x in json.loads(done.stdout)["ticker_days"]} == {"done"}
+    done = CliRunner().invoke(main, ["portfolio", "cancel", "--database", address, "--json"])
+    assert done.exit_code == 0, done.output
+    assert {x["state"] for x in json.loads(done.stdout)["ticker_days"]} == {"cancelled"}
 
 
 @pytest.mark.parametrize(
