@@ -96,9 +96,7 @@ class SentRequest:
 class Bookings:
     """What is booked, in order of time, and when one more request fits in behind it."""
 
-    def __init__(
-        self, limits: RateLimits, sent: Collection[SentRequest], window_s: float = WINDOW_S
-    ) -> None:
+    def __init__(self, limits: RateLimits, sent: Collection[SentRequest], window_s: float) -> None:
         self._limits = limits
         self._window_s = window_s
         self._times = [each.at for each in sent]
@@ -238,7 +236,7 @@ class ModelRate:
 
     def _when(self, ticket: _Ticket, now: float) -> tuple[float, Bound]:
         """When the ticket's turn is, if all that are ahead of it take theirs, and why then."""
-        bookings = Bookings(self.limits, self._sent)
+        bookings = Bookings(self.limits, self._sent, WINDOW_S)
         at, bound = max(now, self._pause_end), Bound.SERVICE
         for each in self._queue:
             if each.loop.is_closed():

@@ -342,4 +342,4 @@ def test_a_request_fits_in_behind_the_last_that_leaves_no_room_for_it(
         too_large = tokens is not None and more + sum(each.tokens for each in rest) > tokens
         if too_many or too_large:
             expected = sent[first].at + WINDOW_S
-    assert Bookings(RateLimits(requests, tokens), sent).earliest(more)[0] == expected
+    assert Bookings(RateLimits(requests, tokens), sent, WINDOW_S).earliest(more)[0] == expected
