@@ -3,8 +3,9 @@
 A pytest plugin. Most tests wait more than they compute, so pytest-xdist runs several at once. Tests
 that judge when things happened come last. While one marked `alone` runs, no other test does, in
 whatever process. One marked `idle` hardly computes: nothing runs beside it but others of its kind,
-two for each CPU. Locks do that, two for each CPU: an unmarked test shares all of them, one marked
-`alone` takes all for itself, and one marked `idle` takes one.
+two for each CPU, or one where it says `idle(per_cpu=1)`. Locks do that, two for each CPU: an
+unmarked test shares all of them, one marked `alone` takes all for itself, and one marked `idle`
+takes one, or both of a CPU.
 """
 
 import fcntl
@@ -36,15 +37,15 @@ class Locks:
 
     def __init__(self, files: Sequence[IO[bytes]], own: int) -> None:
         self._files = files
-        self._own = files[own]
+        self._own = own
 
     @contextmanager
-    def held(self, company: Company) -> Generator[None]:
+    def held(self, company: Company, per_cpu: int = IDLE_PER_CPU) -> Generator[None]:
         """Hold what a test needs. All processes lock in the same order, so none waits for ever."""
         if company is Company.IDLE:
-            taken = [self._take_one()]
+            taken = self._take(IDLE_PER_CPU // per_cpu)
         else:
-            taken = list(self._files)
+            taken = self._files
             for file in taken:
                 shared = company is Company.ANYTHING
                 fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
@@ -54,16 +55,28 @@ class Locks:
             for file in taken:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
-    def _take_one(self) -> IO[bytes]:
-        """Take a lock that is free, or wait for this process's own."""
-        for file in (self._own, *self._files):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            return file
-        fcntl.flock(self._own, fcntl.LOCK_EX)
-        return self._own
+    def _take(self, count: int) -> Sequence[IO[bytes]]:
+        """Take so many locks of one CPU that are free, or wait for those of this process."""
+        groups = [self._files[at : at + count] for at in range(0, len(self._files), count)]
+        own = groups[self._own // count]
+        for group in (own, *groups):
+            if _took(group):
+                return group
+        for file in own:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        return own
+
+
+def _took(group: Sequence[IO[bytes]]) -> bool:
+    """Take all of these locks, or none where another process has one."""
+    for at, file in enumerate(group):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            for taken in group[:at]:
+                fcntl.flock(taken, fcntl.LOCK_UN)
+            return False
+    return True
 
 
 LOCKS = pytest.StashKey[Locks]()
@@ -75,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         return
     folder = Path(config.option.basetemp).parent
-    count = min(IDLE_PER_CPU * len(os.sched_getaffinity(0)), worker["workercount"])
+    count = IDLE_PER_CPU * min(len(os.sched_getaffinity(0)), worker["workercount"])
     files = [(folder / f"idle{number}.lock").open("wb") for number in range(count)]
     for file in files:
         config.add_cleanup(file.close)
@@ -99,7 +112,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, ResultT, Resul
     locks = item.config.stash.get(LOCKS, None)
     if locks is None:
         return (yield)
-    with locks.held(company(item)):
+    mark = item.get_closest_marker("idle")
+    with locks.held(company(item), mark.kwargs.get("per_cpu", IDLE_PER_CPU) if mark else 1):
         return (yield)
 
 

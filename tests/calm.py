@@ -5,13 +5,16 @@ turns some of them round. A process that does nothing else measures how late it 
 that fails is run again only if that was late during the test. Tests that judge when things happened
 (`alone`, `idle`) are run again in any case, since other programs can also take the CPU bit by bit.
 A wrong judgement is wrong each time. The summary names what ran again, and counts the stalls.
+What a failed test could not close is collected before the next one, of which it is no fault.
 """
 
+import gc
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -71,6 +74,8 @@ class Machine:
 
 
 MACHINE = pytest.StashKey[Machine]()
+HAS_FAILED = pytest.StashKey[bool]()
+"""Whether a test failed since garbage was last collected."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -92,10 +97,39 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(again)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test failed, also where it is run again; no garbage is collected from then on."""
+    if call.excinfo:
+        gc.disable()
+    report = yield
+    if report.failed:
+        item.config.stash[HAS_FAILED] = True
+    elif not item.config.stash.get(HAS_FAILED, False):
+        gc.enable()
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note that a test begins, for the first time or again."""
+    if item.config.stash.get(HAS_FAILED, False):
+        item.config.stash[HAS_FAILED] = False
+        _collect_what_is_left()
     item.config.stash[MACHINE].begin()
+
+
+def _collect_what_is_left() -> None:
+    """Collect the frames of a failed test with what they hold, which nobody could close."""
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -29,6 +29,10 @@ def test_alone():
 def test_idle():
     work("idle")
 
+@pytest.mark.idle(per_cpu=1)
+def test_idle_that_computes():
+    work("computing")
+
 def test_other():
     work("other")
 
@@ -48,9 +52,9 @@ def test_what_judges_time_has_only_idle_tests_beside_it(
     pytester.makepyfile(**{f"test_{number}": SOURCE for number in range(FILES)})
     plugins = ("-p", "tests.alone", "-p", "no:cacheprovider")
     result = pytester.runpytest_subprocess(*plugins, f"-n{FILES}", "--dist=loadfile")
-    result.assert_outcomes(passed=4 * FILES)
+    result.assert_outcomes(passed=5 * FILES)
     times = {path.name: tuple(map(float, path.read_text().split())) for path in told.iterdir()}
-    assert len(times) == 4 * FILES
+    assert len(times) == 5 * FILES
 
     def beside(name: str) -> set[str]:
         begin, end = times[name]
@@ -64,12 +68,15 @@ def test_what_judges_time_has_only_idle_tests_beside_it(
         return {name for name in times if name.partition("-")[0] == mark}
 
     assert not any(beside(name) for name in marked("alone"))
-    idle = [times[name] for name in marked("idle")]
-    for name in marked("idle"):
-        assert beside(name) <= marked("idle")
-        at_its_begin = [began for began, ended in idle if began <= times[name][0] < ended]
-        assert len(at_its_begin) <= IDLE_PER_CPU * len(os.sched_getaffinity(0))
-    unmarked = times.keys() - marked("alone") - marked("idle")
+    cpus, computing = len(os.sched_getaffinity(0)), marked("computing")
+    idle = marked("idle") | computing
+    for name in idle:
+        assert beside(name) <= idle
+        at = times[name][0]
+        at_once = [other for other in idle if times[other][0] <= at < times[other][1]]
+        halves = sum(1 + (other in computing) for other in at_once)
+        assert halves <= IDLE_PER_CPU * cpus, "one that computes takes the place of two"
+    unmarked = times.keys() - marked("alone") - idle
     assert any(beside(name) for name in unmarked), "else nothing was gained"
     assert any(beside(name) for name in marked("idle"))
     for name in marked("alone"):

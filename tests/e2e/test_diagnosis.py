@@ -15,7 +15,7 @@ from trading_graph.otel.diagnosis import FindingKind, Ranking, rank
 from trading_graph.otel.trace import SpanTable
 from trading_graph.toolkit.market_data import AsyncToolkit
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 SLOW = replace(CHOICE, chat_latency_s=0.5, fetch_latency_s=0.3)
 WORST = 0.05

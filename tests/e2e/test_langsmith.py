@@ -83,7 +83,7 @@ def test_offline_sends_nothing(traced_analysis: Callable[[str, bool], str]) -> N
     assert fake.run_ids == set()
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_langsmith_contradicts_no_check(
     traced_analysis: Callable[[str, bool], str], tmp_path: Path
 ) -> None:

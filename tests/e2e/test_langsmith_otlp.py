@@ -173,7 +173,7 @@ Variant = Callable[[Both, pytest.MonkeyPatch], None]
 @pytest.mark.parametrize(
     ("variant", "failing"),
     [
-        pytest.param(by_default, set(), marks=pytest.mark.idle),
+        pytest.param(by_default, set(), marks=pytest.mark.idle(per_cpu=1)),
         (one_after_the_other, {"overlap"}),
         (with_a_tool_that_blocks, {"loop"}),
         (with_a_tool_that_fails, {"errors"}),
@@ -222,7 +222,7 @@ def weaker_and_never_wrong(ours: Verdict, theirs: Verdict) -> None:
             assert "recorded" in seen.grade, seen
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(finished: Finished) -> None:
     here = finished.here
     for run in finished.server.runs.values():
@@ -239,7 +239,7 @@ def test_a_trace_that_lost_its_metadata_is_judged_by_what_is_left(finished: Fini
     assert strengths["errors"] == "not applicable"
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 @pytest.mark.parametrize("lost", ["invoke_agent news_analyst", "execute_tool", "trading_graph"])
 def test_where_one_run_lost_its_metadata_no_other_is_trusted(finished: Finished, lost: str) -> None:
     """Half of what was recorded would prove what it cannot: a run may hide in what is missing."""
@@ -270,7 +270,7 @@ def test_without_metadata_what_cannot_be_seen_is_not_denied(
         assert errors.outcome is Outcome.FAIL
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     both.env["TRACEPARENT"] = f"00-{'a' * 32}-{'b' * 16}-01"
     both.run()
@@ -294,7 +294,7 @@ def test_a_callers_runs_above_ours_take_nothing_away(both: Both) -> None:
     assert {result.id: result.grade for result in verdict.checks}["overlap"] == "proven"
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_metadata_that_come_back_as_objects_or_copied_are_told_apart(finished: Finished) -> None:
     trace_id = finished.here.trace_id
     for run in finished.server.runs.values():

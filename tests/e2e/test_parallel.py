@@ -19,7 +19,7 @@ from trading_graph.otel.export import set_up
 from trading_graph.otel.sources.jaeger_query import JaegerQuery
 from trading_graph.otel.trace import SpanTable, profile, semconv
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 ANALYSTS = (
     "invoke_agent market_analyst",

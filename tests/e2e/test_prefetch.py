@@ -20,7 +20,7 @@ from trading_graph.otel.trace import SpanTable, semconv
 from trading_graph.otel.verdict import CheckResult, Outcome, judge
 from trading_graph.toolkit.errors import UnknownSymbolError
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 GATE = own_gate()
 

@@ -16,7 +16,7 @@ from trading_graph.otel.verdict import CheckResult, Outcome, judge
 from trading_graph.toolkit import data_attributes
 from trading_graph.toolkit.dataset import tables
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 GATE = own_gate()
 

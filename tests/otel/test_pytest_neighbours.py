@@ -64,13 +64,13 @@ def run(pytester: pytest.Pytester, *options: str) -> str:
     return result.stdout.str()
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_tests_of_pytest_asyncio_and_anyio(pytester: pytest.Pytester) -> None:
     output = run(pytester)
     assert output.count(f"program.py:{BLOCKING_LINE} part") >= 2
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_a_loop_that_all_tests_share(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(program=PROGRAM, test_shared=TESTS.replace("@pytest.mark.MARK\n", ""))
     pytester.makeini("""
@@ -84,7 +84,7 @@ def test_a_loop_that_all_tests_share(pytester: pytest.Pytester) -> None:
     assert f"program.py:{BLOCKING_LINE} part" in result.stdout.str()
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_a_loop_that_runs_in_a_thread_before_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         program=PROGRAM,

@@ -63,7 +63,7 @@ def test_the_documented_example_fails_when_it_is_serial(pytester: pytest.Pyteste
         assert bar is not None, f"no bar of {supplier}"
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 @pytest.mark.parametrize("failure", [0, 1], ids=["blocked", "serial"])
 def test_the_documented_message_is_the_real_one(pytester: pytest.Pytester, failure: int) -> None:
     source = (blocking_example, serial_example)[failure]()
@@ -229,7 +229,7 @@ def line_of(source: str, text: str) -> int:
     return 1 + next(at for at, line in enumerate(source.splitlines()) if text in line)
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_three_lines_tell_a_parallel_program_from_a_blocked_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(prices=PRICES + AWAITS)
     run(pytester, THREE_LINES).assert_outcomes(passed=1)
@@ -279,7 +279,7 @@ def test_leaves(recorded_spans):
 """
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_gather_over_blocking_tools_names_the_line(pytester: pytest.Pytester) -> None:
     result = run(pytester, GATHERED)
     result.assert_outcomes(failed=3)

@@ -22,7 +22,7 @@ FILE = Path("cache/market_data.sqlite")
 DEFAULT = {"TRADING_GRAPH_CACHE_FILE": ""}
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_a_second_live_run_takes_from_the_file_what_the_first_has_fetched(workdir: Path) -> None:
     with live_servers() as servers:
         environment = live_environment(servers) | DEFAULT

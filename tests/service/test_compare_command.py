@@ -12,7 +12,7 @@ from tests.schema_files import assert_fits
 from tests.undisturbed import TRIES, is_undisturbed
 from trading_graph.service.cli import main
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 ENVIRONMENT = {
     "OTEL_TRACES_EXPORTER": "none",

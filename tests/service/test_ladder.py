@@ -48,7 +48,7 @@ def climbed(workdir: Path) -> tuple[Ran, Mapping[str, Any]]:
     return ran, document
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_the_whole_ladder(workdir: Path) -> None:
     ran, document = climbed(workdir)
     rungs = document["rungs"]

@@ -52,7 +52,7 @@ def slow_run(workdir: Path, slow_folder: Path) -> str:
     return next((workdir / "runs").iterdir()).name
 
 
-@pytest.mark.idle
+@pytest.mark.idle(per_cpu=1)
 def test_last_passes_after_a_good_run(workdir: Path) -> None:
     for _ in range(TRIES):
         assert trading_graph("run", "NVDA", "--offline").exit_code == 0

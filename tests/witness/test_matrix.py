@@ -40,7 +40,7 @@ QUICK_SHAPES = {
 
 QUICK = [each for each in cells() if each.pathology in QUICK_SHAPES.get(each.shape, ())]
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ HERE = __file__
 ROOT = Path(__file__).resolve().parents[3]
 LONG_S = 0.3
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 
 def _sleep() -> None:

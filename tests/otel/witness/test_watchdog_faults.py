@@ -18,7 +18,7 @@ __all__ = ["watch"]  # the fixture
 HERE = __file__
 LONG_S = 0.3
 
-pytestmark = pytest.mark.idle
+pytestmark = pytest.mark.idle(per_cpu=1)
 
 
 def _first() -> None:
