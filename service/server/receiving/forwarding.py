@@ -98,7 +98,9 @@ class Forwarding:
         """Send a message; false if it is to be sent again."""
         headers = {"Content-Type": "application/json"}
         try:
-            async with http.post(self._url, data=message, headers=headers) as answer:
+            async with http.post(
+                self._url, data=message, headers=headers, allow_redirects=False
+            ) as answer:  # a redirect could lead spans to another host
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             self._note_problem("it does not answer")

@@ -19,10 +19,14 @@ ONE = f"{1:032x}"
 
 
 class Backend:
-    """A backend that answers with `status` once it is `open`, and keeps the names of spans."""
+    """A backend that answers with `status` once it is `open`, and keeps the names of spans.
+
+    With a status that redirects, `location` is where to.
+    """
 
     def __init__(self) -> None:
         self.status = 200
+        self.location = ""
         self.open = asyncio.Event()
         self.open.set()
         self.asked = 0
@@ -36,7 +40,7 @@ class Backend:
             for resource in (await request.json())["resourceSpans"]:
                 for scope in resource["scopeSpans"]:
                     self.names += [each["name"] for each in scope["spans"]]
-        return web.Response(status=self.status)
+        return web.Response(status=self.status, headers={"Location": self.location})
 
     async def until_asked(self, times: int) -> None:
         """Wait until it was asked so often."""
@@ -119,20 +123,23 @@ async def test_what_there_is_no_room_for_is_counted_and_said(
     assert said[-1].startswith("5 messages")
 
 
-@pytest.mark.full
-async def test_what_a_backend_refuses_is_not_sent_again(tmp_path: Path) -> None:
-    backend = Backend()
-    backend.status = 400
+@pytest.mark.parametrize("status", [pytest.param(400, marks=pytest.mark.full), 307])
+async def test_what_a_backend_refuses_is_not_sent_again(tmp_path: Path, status: int) -> None:
+    backend, elsewhere = Backend(), Backend()
+    backend.status = status
     async with (
         served(backend) as url,
+        served(elsewhere) as other_url,
         opened(tmp_path, begun=False, serve_forward_url=url) as service,
     ):
+        backend.location = f"{other_url}/v1/traces"
         await export(service, root(declared=1))
         await backend.until_asked(1)
         backend.status = 200
         await export(service, root(declared=1, trace=2, name="next"))
         await backend.until_named(1)
         assert backend.names == ["next"]
+    assert not elsewhere.asked, "nor where a redirect would lead it"
 
 
 @pytest.mark.full

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import jsonschema_rs
 import pytest
@@ -285,7 +286,7 @@ def a_run(url: str) -> str:
     """The id of a run that is over."""
     started = requests.post(f"{url}/v1/runs", json={"symbol": "AAPL"}, timeout=PATIENCE_S).json()
     while (
-        requests.get(f"{url}{started['links']['self']}", timeout=PATIENCE_S).json()["state"]
+        requests.get(urljoin(url, started["links"]["self"]), timeout=PATIENCE_S).json()["state"]
         != "done"
     ):
         time.sleep(0.1)
@@ -297,7 +298,7 @@ def a_portfolio(url: str) -> str:
     asked = {"symbols": ["AAPL"], "analysts": ["market"]}
     started = requests.post(f"{url}/v1/portfolios", json=asked, timeout=PATIENCE_S).json()
     while (
-        requests.get(f"{url}{started['links']['self']}", timeout=PATIENCE_S).json()["state"]
+        requests.get(urljoin(url, started["links"]["self"]), timeout=PATIENCE_S).json()["state"]
         != "over"
     ):
         time.sleep(0.1)
