@@ -114,7 +114,7 @@ async def test_a_report_that_says_something_else_comes_over_the_feed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_module, "EVERY_S", 0.02)
-    async with opened(tmp_path, begun=False) as service:
+    async with opened(tmp_path, begun=False, jaeger_url="http://127.0.0.1:9") as service:
         first = asyncio.create_task(read_until(service, "/v1/feed", "health"))
         news: News = (await first)[-1]
         assert news.data["level"] == "good"
