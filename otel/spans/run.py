@@ -32,7 +32,6 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from trading_graph.otel import witness
 from trading_graph.otel.spans.recording import (
     Recording,
     SpanListener,
@@ -41,6 +40,9 @@ from trading_graph.otel.spans.recording import (
 )
 from trading_graph.otel.spans.span import Identity, dictate_ids, open_span, uuid7
 from trading_graph.otel.trace import semconv
+# By their modules, which are so read before any event loop runs.
+from trading_graph.otel.witness.installation import recording as witnessing
+from trading_graph.otel.witness.spans import declarations
 
 _CALLER_VARIABLES = {"TRACEPARENT": "traceparent", "TRACESTATE": "tracestate"}
 
@@ -140,7 +142,7 @@ async def run(
     token = otel_context.attach(context_with(recording, context))
     try:
         with (
-            witness.recording(),
+            witnessing(),
             open_span(
                 f"{semconv.INVOKE_WORKFLOW} {name}",
                 identity=identity,
@@ -156,7 +158,7 @@ async def run(
                     semconv.LANGSMITH_SPAN_KIND: "chain",
                     semconv.LANGSMITH_TRACE_NAME: name,
                     semconv.LANGSMITH_SESSION_ID: recording.run_id,
-                    **witness.declarations(),
+                    **declarations(),
                     **attributes,
                     **({semconv.RESUMED: True} if unfinished else {}),
                 },
