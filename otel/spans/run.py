@@ -40,6 +40,7 @@ from trading_graph.otel.spans.recording import (
 )
 from trading_graph.otel.spans.span import Identity, dictate_ids, open_span, uuid7
 from trading_graph.otel.trace import semconv
+
 # By their modules, which are so read before any event loop runs.
 from trading_graph.otel.witness.installation import recording as witnessing
 from trading_graph.otel.witness.spans import declarations
