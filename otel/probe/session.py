@@ -17,8 +17,6 @@ from trading_graph.otel.trace.dependencies import Dependencies
 PLAIN = 2
 """So many runs are undisturbed: they show how much the program varies by itself."""
 
-LEAST_RUNS = 4
-
 LEAST_DISTURBED = 6
 """In so many runs tasks come in another order, before it is believed that one has to be first."""
 

@@ -6,7 +6,6 @@ follows the feed, a report is made every few seconds, and published when it says
 
 import asyncio
 import datetime
-import logging
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -27,8 +26,6 @@ from trading_graph.service.server.openapi import ApiAnswer, Operation
 from trading_graph.service.server.run_queue import RunQueue
 from trading_graph.service.settings import Settings
 from trading_graph.service.store import Store
-
-_LOG = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 """Time between two reports while somebody follows the feed."""

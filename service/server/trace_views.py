@@ -101,11 +101,6 @@ class TraceViews:
         assert isinstance(found, bytes)
         return found
 
-    async def of_upload(self, words: Sequence[str], folder: Path) -> KeptView:
-        """The view of an upload in the folder of a place; it is not kept. Raises Problem."""
-        judgement = await self.judging.command([*_VIEW, *words], folder)
-        return await asyncio.to_thread(_read, judgement.text)
-
     async def _make_view(self, word: str) -> KeptView:
         return await asyncio.to_thread(_read, await self._run([*_VIEW, "--", word]))
 

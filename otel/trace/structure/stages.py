@@ -8,7 +8,7 @@ where a span starts after all spans before it have ended.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import msgspec
 import numpy as np
@@ -121,21 +121,6 @@ class StageGraph(msgspec.Struct, frozen=True):
     parent: int
     stages: tuple[Stage, ...]
     is_declared: bool
-
-    def successions(self) -> Iterator[tuple[Stage, Stage]]:
-        """Each two stages of which the second followed directly on the first."""
-        for before, after in pairwise(self.stages):
-            if follows(before, after):
-                yield before, after
-
-    @property
-    def nodes_after(self) -> Mapping[str, frozenset[str]]:
-        """The nodes that ran in the stage after each node."""
-        after: dict[str, frozenset[str]] = {}
-        for stage, later in self.successions():
-            for node in stage.nodes:
-                after[node] = after.get(node, frozenset()) | later.nodes
-        return after
 
     @property
     def chains(self) -> list[tuple[Visit, ...]]:

@@ -87,14 +87,13 @@ def test_spans_of_one_name_one_after_the_other_may_just_have_waited_and_are_no_v
     assert not later_visits(trace)
 
 
-def test_what_follows_what() -> None:
+def test_a_stage_of_several_nodes_is_part_of_no_chain() -> None:
     graph = the_graph(drawn([("a", 1, 0, 2), ("b", 1, 0, 1), ("c", 2, 2, 3), ("a", 3, 3, 4)]))
-    assert graph.nodes_after == {"a": {"c"}, "b": {"c"}, "c": {"a"}}
+    assert [[visit.node for visit in chain] for chain in graph.chains] == [["c", "a"]]
 
 
 def test_a_step_that_is_not_recorded_stands_between() -> None:
     graph = the_graph(drawn([("a", 1, 0, 1), ("c", 3, 2, 3)]))
-    assert graph.nodes_after == {}
     assert graph.chains == []
 
 
