@@ -15,6 +15,7 @@ from trading_graph.otel.trace import SpanTable
 from trading_graph.otel.trace.dependencies import Dependencies
 from trading_graph.otel.trace.parts import Part, runs
 from trading_graph.otel.trace.parts import join as as_one
+from trading_graph.otel.verdict import run_ids
 from trading_graph.service.lazy_import import load
 from trading_graph.service.run.folder import RECEIVED, TRACE, unfinished_sentence
 
@@ -229,12 +230,11 @@ def _trace_id(word: str) -> str:
 
 
 def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
-    """The only trace, or the one with the id; the id of a run picks none, so one must be alone."""
+    """The only trace, or the one with the id, or with the run of that id."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
-    matches = [trace for trace in traces if trace.trace_id == id]
-    if matches:
-        return matches[0]
+    if id is not None:
+        return _named(traces, id, origin)
     if len(traces) > 1:
         count = len(runs(traces))
         joined = "one run" if count == 1 else f"{count} runs"
@@ -246,19 +246,33 @@ def _one(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
     return traces[0]
 
 
+def _named(traces: Sequence[SpanTable], id: str, origin: str) -> SpanTable:
+    """The first trace with the id, or else with a run of that id; raises TraceError."""
+    for trace in traces:
+        if trace.trace_id == id:
+            return trace
+    for trace in traces:
+        if id in run_ids(trace):
+            return trace
+    raise TraceError(f"There is no trace {id} in {origin}; it has {_listed(traces)}.")
+
+
 def _one_run(traces: list[SpanTable], id: str | None, origin: str) -> SpanTable:
     """The traces of the only run as one, or of the run to which the trace with the id belongs."""
     if not traces:
         raise TraceError(f"There is no trace in {origin}.")
     groups = runs(traces)
-    matches = [group for group in groups if any(each.trace_id == id for each in group)]
-    if len(matches or groups) > 1:
+    if id is not None:
+        named = _named(traces, id, origin)
+        holds = (group for group in groups if any(each is named for each in group))
+        return as_one(next(holds, [named]))
+    if len(groups) > 1:
         raise TraceError(
             f"The {len(traces)} traces in {origin} are {len(groups)} runs, by their sessions or "
             f"their processes and times ({_listed([group[0] for group in groups])}); name a trace "
             "of one with --id, or judge each with --each."
         )
-    return as_one((matches or groups)[0])
+    return as_one(groups[0])
 
 
 def _listed(traces: Sequence[SpanTable]) -> str:

@@ -3,7 +3,7 @@
 from trading_graph.otel.errors import GateError
 from trading_graph.otel.verdict.agents import AgentUse, LlmUse, Use
 from trading_graph.otel.verdict.causes import Cause
-from trading_graph.otel.verdict.completeness import Completeness, completeness
+from trading_graph.otel.verdict.completeness import Completeness, completeness, run_ids
 from trading_graph.otel.verdict.evaluation import CheckResult, Outcome
 from trading_graph.otel.verdict.gate import Gate, SpanSet
 from trading_graph.otel.verdict.limit_use import LimitUse, LinkedUse, Straggler
@@ -49,6 +49,7 @@ __all__ = [
     "measures",
     "neutral_gate",
     "parallelism",
+    "run_ids",
     "run_view",
     "seen_runs",
     "with_target",

@@ -37,15 +37,20 @@ class Completeness(msgspec.Struct, frozen=True):
         return self.run is not None and not self.missing
 
 
+def run_ids(trace: SpanTable) -> frozenset[str]:
+    """The ids by which `completeness` selects one of several runs in a trace."""
+    return frozenset(_run_id(trace, row) for row in _exact_runs(trace))
+
+
 def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
     """Find the run in a trace, and what is missing; `run_id` selects one of several runs."""
     if len(trace) == 0:
         return Completeness(None, ("The trace has no spans.", *trace.flaws), exact=False)
-    exact_runs = [row for row in trace.of_role(Role.RUN) if _declared(trace, row) is not None]
+    exact_runs = _exact_runs(trace)
     runs = exact_runs
     if run_id is None or run_id == trace.trace_id:
         runs = [row for row in exact_runs if not _is_called(trace, row, exact_runs)]
-    ids = [str(trace.attributes(row).get(semconv.RUN_ID)) for row in runs]
+    ids = [_run_id(trace, row) for row in runs]
     if run_id is not None and run_id != trace.trace_id:
         runs = [row for row, each in zip(runs, ids, strict=True) if each == run_id]
         if not runs:
@@ -54,6 +59,15 @@ def completeness(trace: SpanTable, run_id: str | None = None) -> Completeness:
         sentence = f"The trace holds {len(runs)} runs ({', '.join(ids)}); name one with --id."
         return Completeness(None, (sentence,), exact=False)
     return _check_count(trace, runs[0], exact_runs) if runs else _check_foreign(trace)
+
+
+def _exact_runs(trace: SpanTable) -> list[int]:
+    """The runs that declare their span count."""
+    return [row for row in trace.of_role(Role.RUN) if _declared(trace, row) is not None]
+
+
+def _run_id(trace: SpanTable, run: int) -> str:
+    return str(trace.attributes(run).get(semconv.RUN_ID))
 
 
 def _is_called(trace: SpanTable, run: int, runs: Sequence[int]) -> bool:

@@ -43,17 +43,18 @@ _MOST_ENTRIES = 20_000
 
 
 class ReadTrace:
-    """A trace, and what is made of it at its first use."""
+    """A trace, and what is made of it at its first use; `id` names one of several runs in it."""
 
-    def __init__(self, word: str, table: SpanTable) -> None:
+    def __init__(self, word: str, table: SpanTable, id: str | None) -> None:
         self.word: Final = word
         self.table: Final = table
+        self._id = id
         self._lock = threading.RLock()
         self._diagnoses: dict[float | None, Diagnosis | Verdict] = {}
 
     @cached_property
     def _verdict(self) -> Verdict:
-        return judge(self.table, default_gate(self.table))
+        return judge(self.table, default_gate(self.table), self._id)
 
     @property
     def verdict(self) -> Verdict:
@@ -76,7 +77,7 @@ class ReadTrace:
     def _diagnosis(self, target_s: float | None) -> Diagnosis | Verdict:
         with self._lock:
             if target_s not in self._diagnoses:
-                made = diagnose(self.table, default_gate(self.table), target_s)
+                made = diagnose(self.table, default_gate(self.table), target_s, self._id)
                 if isinstance(made, Diagnosis):
                     made = with_places(made)
                 self._diagnoses[target_s] = made
@@ -115,7 +116,7 @@ class Traces:
         self._check(word)
         path = self._file(word)
         if path is None:
-            return ReadTrace(word, find_trace((word,), self._source, id))
+            return ReadTrace(word, find_trace((word,), self._source, id), id)
         state = path.stat()
         key = (path.resolve(), state.st_mtime_ns, state.st_size, id)
         with self._lock:
@@ -129,7 +130,7 @@ class Traces:
                     return self._read[key]
             try:
                 with pause_collection():
-                    made = ReadTrace(word, find_trace((word,), self._source, id))
+                    made = ReadTrace(word, find_trace((word,), self._source, id), id)
             finally:
                 with self._lock:
                     self._reading.pop(key, None)

@@ -225,6 +225,11 @@ def test_one_of_several_traces_is_named_by_its_id(workdir: Path, slow_run: str) 
     named = trading_graph("verify", "two.jsonl", "--id", slow_run)
     assert named.exit_code == 1
     assert slow_run in named.stdout
+    for file in ("two.jsonl", f"runs/{slow_run}/trace.jsonl"):
+        unknown = trading_graph("verify", file, "--id", "e" * 32)
+        assert unknown.exit_code == 3
+        said = " ".join(unknown.stderr.split())
+        assert f"There is no trace {'e' * 32} in {file}; it has {slow_run}" in said
 
 
 @pytest.mark.jaeger

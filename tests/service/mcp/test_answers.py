@@ -11,6 +11,7 @@ import pytest
 from tests.bench.slow_run import slow_run
 from tests.library.traces import trace_file, trace_json
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.trace import semconv
 from trading_graph.service.mcp.brevity import MOST_CHARACTERS
 from trading_graph.service.mcp.tools import TOOLS, Tool
 from trading_graph.service.mcp.traces import Traces
@@ -134,6 +135,57 @@ def test_a_file_is_read_once_until_it_changes(traces: Traces, tmp_path: Path) ->
 
 
 ID = "b" * 32
+
+
+@pytest.mark.parametrize(
+    ("tool", "more"),
+    [
+        ("verdict", {}),
+        ("diagnosis", {}),
+        ("what_if", {"findings": [1]}),
+        ("span", {"span_id": "0000000000000001"}),
+    ],
+)
+def test_an_id_that_the_file_does_not_hold_is_no_other_trace(
+    traces: Traces, tmp_path: Path, tool: str, more: dict[str, Any]
+) -> None:
+    trace_file(tmp_path, serial=True)
+    named = {"trace": "trace.json", **more}
+    _, found = answer(traces, tool, id="a" * 32, **named)
+    assert found["trace_id"] == "a" * 32
+    with pytest.raises(TraceError) as error:
+        answer(traces, tool, id=ID, **named)
+    said = f"There is no trace {ID} in trace.json; it has {'a' * 32} 'answer', 7 spans."
+    assert str(error.value) == said
+
+
+def one_run(number: int, seconds: int) -> dict[str, Any]:
+    """A run of one span in a trace that holds several."""
+    begin = 1_763_100_000 * 10**9
+    attributes = {
+        semconv.OPERATION_NAME: {"stringValue": semconv.INVOKE_WORKFLOW},
+        semconv.RUN_ID: {"stringValue": f"run-{number}"},
+        semconv.SPANS_STARTED: {"intValue": "1"},
+    }
+    return {
+        "traceId": "c" * 32,
+        "spanId": f"{number:016x}",
+        "name": "answer",
+        "startTimeUnixNano": str(begin),
+        "endTimeUnixNano": str(begin + seconds * 10**9),
+        "attributes": [{"key": key, "value": value} for key, value in attributes.items()],
+    }
+
+
+def test_of_several_runs_in_a_trace_the_id_names_one(traces: Traces, tmp_path: Path) -> None:
+    write(tmp_path / "trace.json", [one_run(number, number) for number in (1, 2)])
+    _, undecided = answer(traces, "verdict", trace="trace.json")
+    assert undecided["passed"] is None
+    for number in (1, 2):
+        _, found = answer(traces, "verdict", trace="trace.json", id=f"run-{number}")
+        assert found["wall_s"] == number
+        _, why = answer(traces, "diagnosis", trace="trace.json", id=f"run-{number}")
+        assert why["wall_s"] == number
 
 
 def received(folder: Path) -> Path:
