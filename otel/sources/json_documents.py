@@ -13,7 +13,7 @@ from trading_graph.otel.otlp_json import DECODE_ERRORS
 _Document = TypeVar("_Document")
 _Decode = Callable[[bytes], list[_Document]]
 
-_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_MALFORMED = re.compile(r"JSON is malformed: (.+) \(byte (\d+)\)")
 _STARTS = (b"{", b"[")
 _ENDS = (b"}", b"]", b"},", b"],")
 
@@ -47,7 +47,7 @@ def documents(
                 continue  # a line that begins like JSON, such as "[INFO] started"
             if number == 1:
                 # The text does not consist of lines: the fault of the whole says more.
-                raise TraceError(refusal(origin, name, fault)) from None
+                raise TraceError(refusal(origin, name, fault, text)) from None
             if is_cut_off(error) and next(parts, None) is None:
                 yield f"The last line of {origin} is cut off."
                 return
@@ -75,8 +75,11 @@ def _parts(text: bytes, *, loose: bool) -> Iterator[bytes]:
         yield b"".join(pending)
 
 
-def refusal(origin: str, name: str, error: Exception) -> str:
-    """Why a text is no trace, in a sentence of ours: what the parser says helps nobody."""
+def refusal(origin: str, name: str, error: Exception, text: bytes | None = None) -> str:
+    """Why something is no trace, in a sentence of ours; it names the line of the text, if given.
+
+    Of what the parser says only the reason helps: what it wanted where the JSON is malformed.
+    """
     if isinstance(error, RecursionError):
         return f"{origin} is no trace: it is nested too deeply."
     if is_cut_off(error):
@@ -85,9 +88,23 @@ def refusal(origin: str, name: str, error: Exception) -> str:
         _, _, place = str(error).partition(" - at ")
         at = place.strip("`").removeprefix("$").removeprefix(".") or "its top level"
         return f"{origin} is no trace that can be read as {name}: {at} is not what it should be."
-    match = _AT_BYTE.search(str(error))
-    where = f" at byte {match[1]}" if match else ""
-    return f"{origin} is no trace that can be read: the JSON is malformed{where}."
+    return f"{origin} is no trace that can be read: {_malformation(error, text)}."
+
+
+def _malformation(error: Exception, text: bytes | None) -> str:
+    match = _MALFORMED.search(str(error))
+    if match is None:
+        return "the JSON is malformed"
+    why, at = match[1], int(match[2])
+    if text is None:
+        return f"it is not JSON: {why} (byte {at})"
+    line, column = text.count(b"\n", 0, at) + 1, at - text.rfind(b"\n", 0, at)
+    return f"line {line} is not JSON: {why} (column {column})"
+
+
+def is_followed(error: Exception) -> bool:
+    """Whether a text goes on after a whole JSON value, such as one a line."""
+    return isinstance(error, msgspec.DecodeError) and "trailing characters" in str(error)
 
 
 def is_cut_off(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from trading_graph.otel.otlp_json import DECODE_ERRORS
 from trading_graph.otel.sources.containers import unpack
 from trading_graph.otel.sources.formats import recognise
 from trading_graph.otel.sources.head import HEAD_BYTES, Head
-from trading_graph.otel.sources.json_documents import is_cut_off, refusal
+from trading_graph.otel.sources.json_documents import is_cut_off, is_followed, refusal
 from trading_graph.otel.sources.traces import Traces
 from trading_graph.otel.trace import SpanTable
 
@@ -84,6 +84,11 @@ def _is_nothing(content: bytes) -> bool:
     return len(content) < HEAD_BYTES and content.translate(None, b" \t\r\n") in (b"{}", b"[]")
 
 
+def _is_preceded(head: Head) -> bool:
+    """Whether lines such as "[INFO] started" stand before an object."""
+    return head.data.lstrip()[:1] == b"[" and isinstance(head.value, dict)
+
+
 def _unknown(content: bytes, origin: str) -> str:
     """What to say of a text that no format recognises."""
     head = Head(content)
@@ -92,8 +97,8 @@ def _unknown(content: bytes, origin: str) -> str:
     try:
         msgspec.json.decode(content)
     except DECODE_ERRORS as error:
-        if head.value is None or is_cut_off(error):
-            return refusal(origin, "JSON", error)
+        if is_cut_off(error) or not (is_followed(error) or _is_preceded(head)):
+            return refusal(origin, "JSON", error, content)
     names = ", ".join(repr(name[:40]) for name in list(head.first)[:_SHOWN])
     fields = f" with the fields {names}" if names else ""
     return (
