@@ -16,7 +16,8 @@ from trading_graph.otel.diagnosis import (
 from trading_graph.otel.report.documents.diagnosis import diagnosis_document, headline, outlook
 from trading_graph.otel.report.documents.document import encode
 from trading_graph.otel.report.durations import between, brief, faster, share
-from trading_graph.otel.report.tables import Table, shorten, terminal_table
+from trading_graph.otel.report.shortening import shorten
+from trading_graph.otel.report.tables import Table, terminal_table
 from trading_graph.otel.report.terminal import safe_drawing
 from trading_graph.otel.report.time_use import time_of_largest
 

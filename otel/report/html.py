@@ -21,7 +21,8 @@ import numpy as np
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
 from trading_graph.otel.report.durations import between, brief, share
-from trading_graph.otel.report.tables import plain, shorten
+from trading_graph.otel.report.shortening import shorten
+from trading_graph.otel.report.tables import plain
 from trading_graph.otel.visible import visible
 
 MOST_LEVELS = 600

@@ -21,7 +21,12 @@ from trading_graph.otel.diagnosis import (
     ranking_of,
 )
 from trading_graph.otel.report.diagnosis import SHOWN, ClassTime, gains_table, time_by_class
-from trading_graph.otel.report.documents.diagnosis import headline, outlook
+from trading_graph.otel.report.documents.diagnosis import (
+    fixes_made,
+    gains_nothing,
+    headline,
+    outlook,
+)
 from trading_graph.otel.report.durations import brief
 from trading_graph.otel.report.html import (
     Bar,
@@ -69,9 +74,8 @@ def page(diagnosis: Diagnosis) -> str:
     limit_ns = None
     if limit_s is not None and target.projected_call_s is None:
         limit_ns = int(limit_s * 1e9)
-    number = len(diagnosis.steps)
-    fixes = "with the one fix made" if number == 1 else f"with all {number} fixes made"
     speedup = target.now_s / max(target.least_s, 1e-9)
+    gained = "no faster" if gains_nothing(target) else f"{speedup:.1f}x faster"
     return render_document(
         "diagnosis.html",
         diagnosis=diagnosis,
@@ -79,7 +83,7 @@ def page(diagnosis: Diagnosis) -> str:
         headline=headline(diagnosis),
         outlook=outlook(diagnosis),
         gap=_gap(target),
-        prediction=f"{fixes}, {speedup:.1f}x faster",
+        prediction=f"with {fixes_made(diagnosis)}, {gained}",
         cards=[
             (each, _finding_bars(each, diagnosis.wall_s)) for each in diagnosis.findings[:SHOWN]
         ],

@@ -59,14 +59,3 @@ def plain(text: str) -> str:
     # An underscore inside a word is no markup, and most names have some.
     escaped = _MARKUP.sub(r"\\\1", line).replace("&", "&amp;")
     return re.sub(r"(?<=\w)\\_(?=\w)", "_", escaped)
-
-
-def shorten(text: str, most: int) -> str:
-    """A text of at most `most` characters, without its middle where it is longer.
-
-    The two ends of a call path say most about it.
-    """
-    line = " ".join(text.split())
-    if len(line) <= most:
-        return line
-    return f"{line[: most // 2 - 1]}…{line[-(most - most // 2) :]}"

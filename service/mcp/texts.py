@@ -77,12 +77,15 @@ def diagnosis_text(answer: DiagnosisAnswer) -> str:
 
 def _fixes(answer: DiagnosisAnswer) -> str:
     """Why there are fewer fixes than findings, where there are."""
+    fixes = answer.fixes
     count = len(answer.findings) + len(answer.others) + answer.findings_left_out
-    if not 0 < answer.fixes < count:
+    if not 0 < fixes < count:
         return ""
+    what = "it" if answer.target.projected_call_s is None else "the recorded run"
+    does, together = ("shortens", "") if fixes == 1 else ("shorten", ", one on top of the other")
     return (
-        f"{answer.fixes} of the {count} findings shorten it for sure, one on top of the other; the "
-        "rest adds nothing to them, or depends on what the trace does not show."
+        f"{fixes} of the {count} findings {does} {what} for sure{together}; the rest adds nothing "
+        "to that, or depends on what the trace does not show."
     )
 
 

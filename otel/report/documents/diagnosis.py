@@ -11,6 +11,7 @@ from trading_graph.otel.diagnosis import (
     PathClass,
     Standing,
     Step,
+    Target,
     ranking_of,
 )
 from trading_graph.otel.report.documents.document import (
@@ -22,6 +23,7 @@ from trading_graph.otel.report.documents.document import (
     spans_json,
 )
 from trading_graph.otel.report.durations import brief, rough
+from trading_graph.otel.report.shortening import shorten
 from trading_graph.otel.verdict import Cause, Outcome
 
 _SPANS = 50
@@ -221,14 +223,36 @@ def outlook(diagnosis: Diagnosis) -> list[str]:
         sentences.append(f"{first} it inside: {brief(steps[needed - 1].target_s)}.")
         if needed < len(steps):
             sentences.append(f"All {len(steps)} together give {least}.")
+    elif gains_nothing(target):
+        call_s = target.projected_call_s
+        much = "noticeably faster" if call_s is None else f"faster at {call_s:g} s a call"
+        sentences.append(f"No change was found that would make it {much}.")
     else:
-        all_fixes = "the one fix" if len(steps) == 1 else f"all {len(steps)} fixes"
-        sentences.append(f"With {all_fixes} made it takes {least}.")
+        which = ""
+        if len(steps) == 1 < len(diagnosis.findings):
+            which = f" ({steps[0].kind} in {shorten(steps[0].place, 90)})"
+        sentences.append(f"With {fixes_made(diagnosis)}{which} it takes {least}.")
     if target.standing is Standing.OUT_OF_REACH and target.limit_s is not None:
         sentences += _in_the_way(diagnosis, target.limit_s)
     if (sentence := critical_resource(diagnosis)) is not None:
         sentences.append(sentence)
     return [*sentences, *diagnosis.notes]
+
+
+def gains_nothing(target: Target) -> bool:
+    """Whether all fixes together leave the time, as it is written, what it was.
+
+    At the real latency of a call even certain gains of the recorded run may be too small to show.
+    """
+    return brief(target.least_s) == brief(target.now_s)
+
+
+def fixes_made(diagnosis: Diagnosis) -> str:
+    """What a prediction assumes, after "with"."""
+    steps, findings = len(diagnosis.steps), len(diagnosis.findings)
+    if steps > 1:
+        return f"all {steps} fixes made"
+    return "the one fix made" if findings == 1 else f"one of the {findings} findings fixed"
 
 
 def critical_resource(diagnosis: Diagnosis) -> str | None:

@@ -12,7 +12,7 @@ from trading_graph.otel.diagnosis import Interval, ranking_of
 from trading_graph.otel.report.diagnosis import DiagnosisText, diagnosis_json
 from trading_graph.otel.report.durations import between, brief, faster, share
 from trading_graph.otel.report.page import diagnosis_markdown
-from trading_graph.otel.report.tables import shorten
+from trading_graph.otel.report.shortening import shorten
 
 DOCS = Path(__file__).parents[3] / "docs" / "json.md"
 

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 
 from tests.bench.slow_run import slow_run
 from tests.library.traces import trace_file, trace_json
 from trading_graph.otel.errors import TraceError
+from trading_graph.otel.report.documents.diagnosis import diagnosis_document
 from trading_graph.otel.trace import semconv
+from trading_graph.service.mcp.answers import TraceName, diagnosis_answer
 from trading_graph.service.mcp.brevity import MOST_CHARACTERS
+from trading_graph.service.mcp.texts import diagnosis_text
 from trading_graph.service.mcp.tools import TOOLS, Tool
 from trading_graph.service.mcp.traces import Traces
 from trading_graph.service.settings import read_settings
@@ -110,6 +114,30 @@ def test_findings_in_brief_say_which_are_doubts(traces: Traces, tmp_path: Path) 
     for each in why["others"]:
         (line,) = (line for line in lines if line.startswith(f"{each['number']}. "))
         assert ("may gain" in line) is not each["proven"]
+
+
+@pytest.mark.parametrize(
+    ("fixes", "call_s", "says"),
+    [
+        (1, None, "1 of the 5 findings shortens it for sure; the rest"),
+        (1, 15.0, "1 of the 5 findings shortens the recorded run for sure; the rest"),
+        (2, None, "2 of the 5 findings shorten it for sure, one on top of the other; the rest"),
+        (5, None, None),
+    ],
+)
+def test_how_many_findings_are_sure_and_of_which_time(
+    traces: Traces, tmp_path: Path, fixes: int, call_s: float | None, says: str | None
+) -> None:
+    write(tmp_path / "trace.json", list(slow_run(500)))
+    why = diagnosis_answer(
+        TraceName("trace.json"), diagnosis_document(traces.read("trace.json").diagnosis())
+    )
+    target = msgspec.structs.replace(why.target, projected_call_s=call_s)
+    left_out = 5 - len(why.findings) - len(why.others)
+    changed = msgspec.structs.replace(why, fixes=fixes, target=target, findings_left_out=left_out)
+    text = diagnosis_text(changed)
+    assert ("for sure" in text) == (says is not None)
+    assert says is None or says in text
 
 
 def test_secrets_of_attributes_are_not_told(traces: Traces, tmp_path: Path) -> None:
