@@ -46,7 +46,7 @@ from trading_graph.service.replay import replaying, send_again
 from trading_graph.service.run.folder import RunFolder
 from trading_graph.service.run.keeper import FileKeeper, Ownership, RunKeeper
 from trading_graph.service.run.langsmith_tracer import langsmith_callbacks
-from trading_graph.service.run.monitoring import RunMetrics, TimingLog
+from trading_graph.service.run.monitoring import DeadTime, RunMetrics, TimingLog
 from trading_graph.service.run.order import RunOrder
 from trading_graph.service.run.report import chart, report, unfinished_report
 from trading_graph.service.run.request import RunRequest, default_date
@@ -218,6 +218,7 @@ class Engine:
                 lambda: TraceFile(log, self.redactor, on_write), TraceFile.close
             )
             ends = NodeEnds(trace_file)
+            dead = DeadTime(unfinished)
             async with (
                 self._keeper.checkpoints(folder) as checkpoints,
                 langsmith_callbacks(self.langsmith, self.redactor, private=private) as callbacks,
@@ -228,12 +229,12 @@ class Engine:
                     parent=parent,
                     run_id=run_id,
                     unfinished=unfinished,
-                    listeners=[Ownership(self._keeper), ends, *listeners],
+                    listeners=[Ownership(self._keeper), ends, dead, *listeners],
                     links=links,
                 ) as run,
             ):
                 checkpoints.on_write = ends.checkpoint_stored
-                for listener in (self.metrics.spans, TimingLog()):
+                for listener in (self.metrics.spans, TimingLog(dead)):
                     run.recording.listen(listener)
                 live = _LiveRun(run, checkpoints)
                 self._live.append(live)

@@ -1,6 +1,7 @@
 """A run that fails after its first agent: it keeps what it has, and is resumed to its decision."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,26 @@ def resumed(env: Mapping[str, str], folder: Path) -> dict[str, Any]:
     assert done.exit_code == 0, done.output
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def totals() -> list[str]:
+    """What the log says of the total times, in order."""
+    lines = Path("logs/trading_graph.log").read_text("utf-8").splitlines()
+    return [
+        line.partition("Total execution time: ")[2]
+        for line in lines
+        if "Total execution time" in line
+    ]
+
+
+def total_of_a_resumed_run(folder: Path) -> str:
+    """What the log should say: the time of the verdict, and that of the run's span."""
+    trace = trace_of(folder)
+    verdict = judge(trace, own_gate())
+    assert verdict.run is not None
+    worked_s, (root,) = verdict.run.duration_s, trace.roots
+    whole_s = trace.duration[root] / 1e9
+    return f"{worked_s:.3f}s ({whole_s:.3f}s with the time without a process)"
 
 
 def trace_of(folder: Path) -> SpanTable:
@@ -127,6 +148,9 @@ def test_the_trace_goes_on_and_says_what_happened(workdir: Path) -> None:
     assert results["errors"] == results["chain"] == results["overlap"] == "pass"
     (root,) = trace.roots
     assert trace.duration[root] / 1e9 > document["seconds"]
+    failed_total, total = totals()
+    assert re.fullmatch(r"\d+\.\d{3}s", failed_total)
+    assert total == total_of_a_resumed_run(folder)
     said = CliRunner().invoke(main, ["verify", folder.name, "--format", "markdown"], env=env)
     assert "it had failed at" in said.output
     assert "was killed" not in said.output
@@ -181,6 +205,7 @@ def test_a_run_may_fail_twice(workdir: Path) -> None:
     trace = trace_of(folder)
     assert completeness(trace).exact
     assert len(judge(trace, own_gate()).interruptions) == 2
+    assert totals()[-1] == total_of_a_resumed_run(folder), "it has both interruptions"
 
 
 def test_another_model_may_decide_as_long_as_none_has(workdir: Path) -> None:

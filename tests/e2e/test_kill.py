@@ -211,6 +211,9 @@ def test_a_killed_run_comes_to_the_same_decision(
     dead_ns = sum(each.dead_ns for each in verdict.interruptions)
     seen = verdict.run.end_ns - verdict.run.start_ns
     assert seen == trace.duration[run] - dead_ns
+    total = f"{seen / 1e9:.3f}s ({trace.duration[run] / 1e9:.3f}s with the time without a process)"
+    log = (workdir / "logs/trading_graph.log").read_text("utf-8")
+    assert f"Total execution time: {total}\n" in log
 
 
 def resumed_verdict(folder: Path) -> str:
