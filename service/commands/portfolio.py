@@ -135,8 +135,8 @@ def _work(
 ) -> ExitCode:
     """Work on a portfolio until it is over, show it, and return the exit code."""
     folder = PortfolioFolder(settings.portfolios, order.id)
-    if folder.exists and folder.is_locked():
-        raise PortfolioError(folder.busy_sentence)
+    if folder.exists:
+        folder.assert_free()
     choice = order.choice(settings)
     progress = tuple(folder.progress(order).values())
     runs = sum(not each.is_final or each.state in again for each in progress)

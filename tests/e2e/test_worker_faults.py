@@ -167,6 +167,37 @@ def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
         assert {x["state"] for x in begun.status()["ticker_days"]} == {"done"}
 
 
+def test_a_cancelled_portfolio_that_one_process_goes_on_with_is_not_the_workers_any_more(
+    workdir: Path, postgres_url: str
+) -> None:
+    """However that process ends, and although a worker is there."""
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.model.hold("research_manager")
+        begun.submit(*FOUR, "--analysts", "market")
+        begun.worker("--at-once", "2")
+        asked = 2 * 5
+        begun.wait_for_requests(asked)
+        begun.end("portfolio", "cancel")
+        for ends_by, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+            process = begun.start("portfolio", "resume")
+            asked += 4 if ends_by is signal.SIGKILL else 4 * 5
+            begun.wait_for_requests(asked)
+            assert begun.status()["state"] == "running"
+            process.send_signal(ends_by)
+            assert begun.wait_for_end(process) == code, begun.talk()
+            done = begun.end("portfolio", "status", "--json")
+            assert json.loads(done.stdout)["state"] == "interrupted"
+            assert "ALARM" not in done.stderr
+        cancelled = json.loads(begun.end("portfolio", "cancel", "--json").stdout)
+        assert cancelled["state"] == "cancelled"
+        begun.model.release()
+        begun.end("portfolio", "resume")
+        document = begun.status()
+        assert document["state"] == "over"
+        assert {x["state"] for x in document["ticker_days"]} == {"done"}
+        begun.stop()
+
+
 def test_a_worker_that_is_told_to_stop_leaves_its_runs_without_a_try_lost(
     workdir: Path, postgres_url: str
 ) -> None:

@@ -89,7 +89,7 @@ class DurableEngine:
         def submit() -> PortfolioStatus:
             folder = self._folder(order.id)
             self._database.prepare(self._portfolios)
-            if not folder.is_queued:
+            if not folder.queue_file.exists():
                 if folder.exists:
                     raise PortfolioError(
                         f"The portfolio {order.id} was begun by one process; go on with: "
@@ -99,6 +99,8 @@ class DurableEngine:
                 share_folders(folder, order, self._database)
             elif folder.status().state is not PortfolioState.RUNNING:
                 return folder.status()
+            elif not folder.is_queued:
+                raise PortfolioError(folder.busy_sentence)
             with WorkQueue.of(self._database) as queue:
                 queue.add_portfolio(order.id, self._version)
             return folder.status()

@@ -133,7 +133,7 @@ class Worker:
         with self._claims.under_way(run_id):
             async with self._working(run_id), self._share(portfolio_id) as share:
                 if share is None:
-                    return  # it is cancelled, or somebody has deleted it
+                    return  # it is cancelled, deleted, or gone on with by one process
                 (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
                 await share.make(ticker_day)
                 if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
@@ -144,7 +144,11 @@ class Worker:
         async with self._working(portfolio_id):
             folder = PortfolioFolder(self._settings.portfolios, portfolio_id)
             if not await asyncio.to_thread(folder.exists_in_line):
-                LOG.warning("The portfolio %s was deleted, and leaves the line.", portfolio_id)
+                LOG.warning(
+                    "The portfolio %s leaves the line: it was deleted, or one process goes on with "
+                    "it.",
+                    portfolio_id,
+                )
                 return
             order = await asyncio.to_thread(shared_order, folder)
             progress = await asyncio.to_thread(folder.progress, order)
@@ -158,10 +162,10 @@ class Worker:
             while not all(each.is_final for each in progress.values()):
                 await asyncio.sleep(look_s)
                 looks += 1
+                if not await asyncio.to_thread(folder.exists_in_line):
+                    return  # it is deleted, or cancelled and gone on with by one process
                 if looks % _ALARM_LOOKS == 0:
                     await self._look_for_lost(folder, order)
-                if not await asyncio.to_thread(folder.exists_in_line):
-                    return
                 if await asyncio.to_thread(folder.cancel_is_requested):
                     log = TickerDayLogs(folder, self._keeper.assert_owned)
                     await asyncio.to_thread(cancel_waiting, self._queue, folder, log)
