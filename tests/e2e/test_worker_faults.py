@@ -149,6 +149,19 @@ def test_a_worker_of_another_version_takes_nothing_and_says_so(
         begun.stop()
 
 
+def test_a_portfolio_that_no_worker_sees_to_is_cancelled_although_one_is_there(
+    workdir: Path, postgres_url: str
+) -> None:
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.submit(*FOUR)
+        begun.worker(program=OTHER_VERSION)
+        begun.wait_for_talk("this one is of 0.0.9")
+        document = json.loads(begun.end("portfolio", "cancel", "--json").stdout)
+        assert document["state"] == "cancelled"
+        assert Counter(x["state"] for x in document["ticker_days"]) == {"cancelled": 4}
+        begun.stop()
+
+
 def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
     workdir: Path, postgres_url: str
 ) -> None:

@@ -1,19 +1,26 @@
 """`trading-graph portfolio` as a person meets it: its words, its files, its exit codes."""
 
+import asyncio
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from tests.paid_model import PaidModel
 from tests.schema_files import assert_fits
 from tests.service.portfolio.test_order import order
+from tests.service.portfolio.work_elsewhere import worked_on
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.cli import main
+from trading_graph.service.commands import portfolio as portfolio_command
+from trading_graph.service.portfolio.engine import PortfolioState
 from trading_graph.service.portfolio.folder import PortfolioFolder, portfolio_folders
+from trading_graph.service.portfolio.local import LocalEngine
 from trading_graph.service.portfolio.progress import Happening, ProgressEvent
 from trading_graph.service.run.folder import FolderState, folder_state
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -129,6 +136,28 @@ def test_a_portfolio_that_is_not_there_is_a_sentence(workdir: Path, command: str
     assert "There is no portfolio in portfolios yet" in sentence(command, code=3)
     error = document(command, "last", code=3)["error"]
     assert (error["kind"], error["exit_code"]) == ("run", 3)
+
+
+async def test_a_cancel_that_has_to_wait_says_for_what(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portfolio_command, "_PATIENCE_S", 0.01)
+    of, talk = await asyncio.to_thread(order), Console(file=StringIO(), width=200)
+    folder = PortfolioFolder(workdir / "portfolios", of.id)
+
+    def begin() -> None:
+        folder.write_order(of)
+        with folder.work() as log:
+            log.append(ProgressEvent(1.0, of.ticker_days[1].run_id, Happening.BEGAN))
+
+    await asyncio.to_thread(begin)
+    engine = LocalEngine(folder.path.parent, lambda _: pytest.fail("nothing is run"))
+    async with worked_on(folder):
+        cancelling = asyncio.create_task(portfolio_command._cancel(engine, of.id, talk))
+        while not (said := talk.file.getvalue()):  # type: ignore[attr-defined]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert said.startswith("Still waiting for whoever has it to leave the runs under way: NVDA")
+    assert (await cancelling).state is PortfolioState.CANCELLED
 
 
 def test_much_money_is_asked_about_and_never_without_a_terminal(workdir: Path) -> None:

@@ -263,7 +263,8 @@ async def serve(
     `end` ends the process at once: what still waits in it would otherwise be noted as cancelled,
     and it belongs to others.
     """
-    name = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    # PostgreSQL keeps 63 bytes of what a session is called, which includes this name.
+    name = f"{socket.gethostname()[:16]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def begin_anew(reason: str) -> NoReturn:
         os.write(2, f"The worker {name} lost its lease ({reason}); it begins anew.\n".encode())
