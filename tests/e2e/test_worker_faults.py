@@ -12,7 +12,9 @@ from tests.e2e.test_portfolio_kill import CALLS_OF_RUN, SIX, moments_of
 from tests.paid_model import PaidModel
 from tests.postgres import PostgresServer
 from tests.workers import OTHER_VERSION, House, house
+from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.lease import LEASE_S
+from trading_graph.service.portfolio.durable.queue import TICKER_DAY_WORKFLOW, WorkQueue
 
 SIXTY = (*SIX, "--dates", "2025-10-27..2025-11-07")
 FOUR = ("AAPL", "NVDA", "--dates", "2025-11-13..2025-11-14")
@@ -178,6 +180,27 @@ def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
         begun.stop()
         begun.end("portfolio", "resume")
         assert {x["state"] for x in begun.status()["ticker_days"]} == {"done"}
+
+
+def test_a_worker_says_of_each_run_under_way_that_it_is_cancelled_and_tells_of_no_error(
+    workdir: Path, postgres_url: str
+) -> None:
+    """Not even where the database has it that one was cancelled before its worker leaves it."""
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.model.hold("research_manager")
+        begun.submit(*FOUR, "--analysts", "market")
+        begun.worker("--at-once", "2")
+        begun.wait_for_requests(2 * 5)
+        with WorkQueue.of(Database.of(postgres_url, workdir)) as queue:
+            works = [each for each in queue.under_way() if each.name == TICKER_DAY_WORKFLOW]
+            queue.remove(works[:1])
+        begun.end("portfolio", "cancel")
+        begun.stop()
+        talk = begun.talk()
+        assert "Traceback" not in talk
+        assert "DBOS" not in talk
+        said = {line for line in talk.splitlines() if line.endswith("cancelled")}
+        assert said == {f"{symbol} 2025-11-13 cancelled" for symbol in ("AAPL", "NVDA")}
 
 
 def test_a_cancelled_portfolio_that_one_process_goes_on_with_is_not_the_workers_any_more(

@@ -172,8 +172,11 @@ class Share:
                 )
         self._record.take_up(progress)
 
-    async def leave(self) -> None:
-        """Leave the runs under way to whoever goes on, so that nothing that was paid is lost."""
+    async def leave(self, *, is_cancelled: bool) -> None:
+        """Leave the runs under way to whoever goes on, so that nothing that was paid is lost.
+
+        Where the portfolio `is_cancelled`, that is noted of each of them.
+        """
         self.is_left = True
         self._engine.leave()
         left = dict(self._tasks)
@@ -183,6 +186,8 @@ class Share:
         try:
             for each in left.values():
                 await self._runs.note_left(each)
+                if is_cancelled and not self._record[each.run_id].is_final:
+                    await self._record.note(each.run_id, Happening.CANCELLED)
         finally:
             self._noted.set()
 

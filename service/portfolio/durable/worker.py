@@ -26,6 +26,7 @@ from trading_graph.service.portfolio.durable.cancelling import cancel_waiting
 from trading_graph.service.portfolio.durable.checkpoints import LeasedKeeper
 from trading_graph.service.portfolio.durable.claims import Claims, Pace
 from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.dbos_errors import log_errors_in_lines
 from trading_graph.service.portfolio.durable.lease import (
     Lease,
     file_lease,
@@ -234,14 +235,15 @@ class Worker:
         """Leave the runs of a portfolio that somebody cancels."""
         while not await asyncio.to_thread(share.folder.cancel_is_requested):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)  # another process asks for it
-        self._closing = asyncio.create_task(self._close(share))  # which cancels this one
+        # Which cancels this one.
+        self._closing = asyncio.create_task(self._close(share, is_cancelled=True))
 
-    async def _close(self, share: Share) -> None:
+    async def _close(self, share: Share, *, is_cancelled: bool = False) -> None:
         if self._shares.get(share.order.id) is not share:
             return
         del self._shares[share.order.id]
         if share.ticker_days:
-            await share.leave()
+            await share.leave(is_cancelled=is_cancelled)
         await share.close()
 
 
@@ -293,6 +295,7 @@ async def serve(
         for word in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(word, worker.stop)
         await asyncio.to_thread(queue.open_lines, name)
+        log_errors_in_lines(settings.redactor)
         _launch(database, name, version, worker)
         taking = asyncio.create_task(claims.take(), name="claims")
         reaper = asyncio.create_task(Reaper(queue, lease, version, tell).reap(), name="reaper")
