@@ -155,8 +155,10 @@ def _work(
     if folder.exists:
         folder.assert_free()
     choice = order.choice(settings)
-    progress = tuple(folder.progress(order).values())
-    runs = sum(not each.is_final or each.state in again for each in progress)
+    progress = tuple(
+        each.returned() if each.state in again else each for each in folder.progress(order).values()
+    )
+    runs = sum(not each.is_final for each in progress)
     announce(talk, folder, order, choice)
     if note := offline_note(settings, offline=bool(words.get("offline"))):
         talk.print(note, highlight=False, soft_wrap=True)

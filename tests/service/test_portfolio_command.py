@@ -234,4 +234,16 @@ def test_what_its_process_died_of_three_times_is_parked_and_its_neighbours_run(
     assert "4 (limit: 4" in judged.stdout
 
 
+def test_a_cancelled_portfolio_that_goes_on_counts_as_over_only_what_is_done(workdir: Path) -> None:
+    of = order(choice=BackendChoice(chat_latency_s=0.0, fetch_latency_s=0.0), out=Path("runs"))
+    folder = PortfolioFolder(workdir / "portfolios", of.id)
+    folder.write_order(of)
+    first, *others = [each.run_id for each in of.ticker_days]
+    with folder.work() as log:
+        log.append(ProgressEvent(1.0, first, Happening.FAILED))
+        log.append(*(ProgressEvent(1.0, run_id, Happening.CANCELLED) for run_id in others))
+    lines = portfolio("resume", "--at-once", "1", code=1).stderr.splitlines()
+    assert [line[:4] for line in lines if "/4  " in line] == ["2/4 ", "3/4 ", "4/4 "]
+
+
 _EVENTS = msgspec.json.Decoder(ProgressEvent)
