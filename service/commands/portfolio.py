@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _REPORT_FILES = (MARKDOWN, PAGE, CSV, JSON)
 _CANCELLED = frozenset({TickerDayState.CANCELLED})
 _NOT_DONE = _CANCELLED | {TickerDayState.FAILED, TickerDayState.PARKED}
+_PATIENCE_S = 5.0
 
 
 def run_command(*, symbols: tuple[str, ...], **words: Any) -> ExitCode:
@@ -107,9 +108,25 @@ def cancel_command(*, portfolio_id: str, database: str | None, as_json: bool) ->
             engine = load("service.commands.portfolio_queue:engine_of")(folder, database, settings)
         else:
             engine = _engine(talk, settings)
-        status = asyncio.run(engine.cancel(folder.path.name))
+        status = asyncio.run(_cancel(engine, folder.path.name, talk))
     show_portfolio(status, settings, as_json=as_json)
     return ExitCode.OK
+
+
+async def _cancel(engine: PortfolioEngine, portfolio_id: str, talk: Console) -> PortfolioStatus:
+    """Stop the work on a portfolio for good, and say now and then what that waits for."""
+    task = asyncio.create_task(engine.cancel(portfolio_id))
+    while not (await asyncio.wait([task], timeout=_PATIENCE_S))[0]:
+        under_way = [
+            f"{each.ticker_day.symbol} {each.ticker_day.date}"
+            for each in (await engine.status(portfolio_id)).ticker_days
+            if each.state is TickerDayState.RUNNING
+        ]
+        what = f"the runs under way: {', '.join(under_way)}" if under_way else "the portfolio"
+        talk.print(
+            f"Still waiting for whoever has it to leave {what}", highlight=False, soft_wrap=True
+        )
+    return task.result()
 
 
 def report_command(*, portfolio_id: str, as_json: bool) -> ExitCode:
@@ -135,11 +152,13 @@ def _work(
 ) -> ExitCode:
     """Work on a portfolio until it is over, show it, and return the exit code."""
     folder = PortfolioFolder(settings.portfolios, order.id)
-    if folder.exists and folder.is_locked():
-        raise PortfolioError(folder.busy_sentence)
+    if folder.exists:
+        folder.assert_free()
     choice = order.choice(settings)
-    progress = tuple(folder.progress(order).values())
-    runs = sum(not each.is_final or each.state in again for each in progress)
+    progress = tuple(
+        each.returned() if each.state in again else each for each in folder.progress(order).values()
+    )
+    runs = sum(not each.is_final for each in progress)
     announce(talk, folder, order, choice)
     if note := offline_note(settings, offline=bool(words.get("offline"))):
         talk.print(note, highlight=False, soft_wrap=True)

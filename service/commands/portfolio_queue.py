@@ -43,7 +43,7 @@ def submit_command(
     folder = PortfolioFolder(settings.portfolios, order.id)
     place = database_of(database, settings)
     place.reach()  # before anything is said to begin
-    if not folder.is_queued:
+    if not folder.queue_file.exists():
         choice = order.choice(settings)
         announce(talk, folder, order, choice)
         expected = forecast(order, len(order.ticker_days), choice, settings)

@@ -104,8 +104,18 @@ class PortfolioFolder:
 
     @property
     def is_queued(self) -> bool:
-        """Whether workers that share a database were given the portfolio."""
-        return self.queue_file.exists()
+        """Whether workers that share a database have the portfolio.
+
+        They never have it again once one process has gone on with it, which writes its own record.
+        """
+        return self.queue_file.exists() and not self._is_of_one_process
+
+    @property
+    def _is_of_one_process(self) -> bool:
+        try:
+            return self.progress_file.stat().st_size > 0
+        except FileNotFoundError:
+            return False
 
     @property
     def queue_file(self) -> Path:
@@ -113,7 +123,7 @@ class PortfolioFolder:
         return self.path / QUEUE
 
     def exists_in_line(self) -> bool:
-        """Whether the portfolio is here, and was left to workers."""
+        """Whether the portfolio is here, and workers have it."""
         return self.exists and self.is_queued
 
     def mark_queued(self, text: str) -> None:
@@ -156,7 +166,7 @@ class PortfolioFolder:
         return PortfolioStatus(order, self.path, is_live, ticker_days)
 
     def _events(self, order: PortfolioOrder) -> Iterator[ProgressEvent]:
-        if self.is_queued:
+        if self.queue_file.exists():
             for each in order.ticker_days:
                 yield from _read(self.log_of_worker(each.run_id))
         yield from _read(self.progress_file)  # of a process that went on alone
@@ -170,18 +180,25 @@ class PortfolioFolder:
         with FileIO(self.path / LOCK, "ab") as lock:
             if not _take(lock):
                 raise PortfolioError(self.busy_sentence)
-            if self.is_queued and not self._is_left_by_workers():
-                raise PortfolioError(
-                    f"The portfolio {self.path.name} is in the line of trading-graph worker; look "
-                    f"at it with: trading-graph portfolio status {self.path.name}"
-                )
+            self._assert_left_by_workers()
             with FileIO(self.progress_file, "ab+") as file:
                 mend(file)
                 yield ProgressLog(file)
 
-    def _is_left_by_workers(self) -> bool:
-        order = self.order()
-        return all(each.is_final for each in self.progress(order).values())
+    def assert_free(self) -> None:
+        """Raise PortfolioError where another process, or workers, have the portfolio."""
+        if self.is_locked():
+            raise PortfolioError(self.busy_sentence)
+        self._assert_left_by_workers()
+
+    def _assert_left_by_workers(self) -> None:
+        if self.is_queued and not all(
+            each.is_final for each in self.progress(self.order()).values()
+        ):
+            raise PortfolioError(
+                f"The portfolio {self.path.name} is in the line of trading-graph worker; look "
+                f"at it with: trading-graph portfolio status {self.path.name}"
+            )
 
     def is_locked(self) -> bool:
         """Whether a process works on the portfolio."""

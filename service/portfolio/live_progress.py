@@ -80,25 +80,26 @@ class LiveProgress:
     def changed(self, progress: TickerDayProgress, decision: Decision | None = None) -> None:
         """Note how far a ticker-day is, and print it where there is no table, or trouble."""
         run_id = progress.ticker_day.run_id
+        errors = self._progress[run_id].errors
         self._progress[run_id] = progress
         if progress.state is TickerDayState.RUNNING:
             return
         self._running.pop(run_id, None)
         self._over_here += progress.is_final
         if progress.state in _TROUBLE or not self._console.is_terminal:
+            outcome = str(progress.state)
+            if decision is not None:
+                outcome = f"{decision.decision.action} {decision.decision.confidence:.2f}"
+            elif progress.state is TickerDayState.WAITING:
+                outcome = "to be tried again" if progress.errors > errors else "stopped"
             self._console.print(
-                self._line(progress, decision), highlight=False, markup=False, soft_wrap=True
+                self._line(progress, outcome), highlight=False, markup=False, soft_wrap=True
             )
 
-    def _line(self, progress: TickerDayProgress, decision: Decision | None) -> str:
+    def _line(self, progress: TickerDayProgress, outcome: str) -> str:
         over = sum(each.is_final for each in self._progress.values())
         number = f"{over:>{len(str(len(self._progress)))}}/{len(self._progress)}"
         day = progress.ticker_day
-        outcome = str(progress.state)
-        if decision is not None:
-            outcome = f"{decision.decision.action} {decision.decision.confidence:.2f}"
-        elif progress.state is TickerDayState.WAITING:
-            outcome = "to be tried again"
         reason = f": {progress.reason}" if progress.reason else ""
         return f"{number}  {day.symbol:<8} {day.date}  {progress.seconds:6.1f} s  {outcome}{reason}"
 

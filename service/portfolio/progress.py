@@ -7,6 +7,7 @@ against a ticker-day only in a row at the same place: what kills its process com
 """
 
 import datetime
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -116,6 +117,11 @@ class TickerDayProgress:
     def is_final(self) -> bool:
         """Whether nothing more is done for it, unless somebody asks for that."""
         return self.state not in (TickerDayState.WAITING, TickerDayState.RUNNING)
+
+    def returned(self) -> "TickerDayProgress":
+        """How far it is once it is in line again."""
+        run_id = self.ticker_day.run_id
+        return self.after(ProgressEvent(time.time(), run_id, Happening.RETURNED))
 
     def after(self, event: ProgressEvent) -> "TickerDayProgress":
         """How far it is after one more event."""

@@ -12,7 +12,9 @@ from tests.e2e.test_portfolio_kill import CALLS_OF_RUN, SIX, moments_of
 from tests.paid_model import PaidModel
 from tests.postgres import PostgresServer
 from tests.workers import OTHER_VERSION, House, house
+from trading_graph.service.portfolio.durable.database import Database
 from trading_graph.service.portfolio.durable.lease import LEASE_S
+from trading_graph.service.portfolio.durable.queue import TICKER_DAY_WORKFLOW, WorkQueue
 
 SIXTY = (*SIX, "--dates", "2025-10-27..2025-11-07")
 FOUR = ("AAPL", "NVDA", "--dates", "2025-11-13..2025-11-14")
@@ -149,6 +151,19 @@ def test_a_worker_of_another_version_takes_nothing_and_says_so(
         begun.stop()
 
 
+def test_a_portfolio_that_no_worker_sees_to_is_cancelled_although_one_is_there(
+    workdir: Path, postgres_url: str
+) -> None:
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.submit(*FOUR)
+        begun.worker(program=OTHER_VERSION)
+        begun.wait_for_talk("this one is of 0.0.9")
+        document = json.loads(begun.end("portfolio", "cancel", "--json").stdout)
+        assert document["state"] == "cancelled"
+        assert Counter(x["state"] for x in document["ticker_days"]) == {"cancelled": 4}
+        begun.stop()
+
+
 def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
     workdir: Path, postgres_url: str
 ) -> None:
@@ -165,6 +180,58 @@ def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
         begun.stop()
         begun.end("portfolio", "resume")
         assert {x["state"] for x in begun.status()["ticker_days"]} == {"done"}
+
+
+def test_a_worker_says_of_each_run_under_way_that_it_is_cancelled_and_tells_of_no_error(
+    workdir: Path, postgres_url: str
+) -> None:
+    """Not even where the database has it that one was cancelled before its worker leaves it."""
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.model.hold("research_manager")
+        begun.submit(*FOUR, "--analysts", "market")
+        begun.worker("--at-once", "2")
+        begun.wait_for_requests(2 * 5)
+        with WorkQueue.of(Database.of(postgres_url, workdir)) as queue:
+            works = [each for each in queue.under_way() if each.name == TICKER_DAY_WORKFLOW]
+            queue.remove(works[:1])
+        begun.end("portfolio", "cancel")
+        begun.stop()
+        talk = begun.talk()
+        assert "Traceback" not in talk
+        assert "DBOS" not in talk
+        said = {line for line in talk.splitlines() if line.endswith("cancelled")}
+        assert said == {f"{symbol} 2025-11-13 cancelled" for symbol in ("AAPL", "NVDA")}
+
+
+def test_a_cancelled_portfolio_that_one_process_goes_on_with_is_not_the_workers_any_more(
+    workdir: Path, postgres_url: str
+) -> None:
+    """However that process ends, and although a worker is there."""
+    with house(workdir, PaidModel(0.02), postgres_url) as begun:
+        begun.model.hold("research_manager")
+        begun.submit(*FOUR, "--analysts", "market")
+        begun.worker("--at-once", "2")
+        asked = 2 * 5
+        begun.wait_for_requests(asked)
+        begun.end("portfolio", "cancel")
+        for ends_by, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+            process = begun.start("portfolio", "resume")
+            asked += 4 if ends_by is signal.SIGKILL else 4 * 5
+            begun.wait_for_requests(asked)
+            assert begun.status()["state"] == "running"
+            process.send_signal(ends_by)
+            assert begun.wait_for_end(process) == code, begun.talk()
+            done = begun.end("portfolio", "status", "--json")
+            assert json.loads(done.stdout)["state"] == "interrupted"
+            assert "ALARM" not in done.stderr
+        cancelled = json.loads(begun.end("portfolio", "cancel", "--json").stdout)
+        assert cancelled["state"] == "cancelled"
+        begun.model.release()
+        begun.end("portfolio", "resume")
+        document = begun.status()
+        assert document["state"] == "over"
+        assert {x["state"] for x in document["ticker_days"]} == {"done"}
+        begun.stop()
 
 
 def test_a_worker_that_is_told_to_stop_leaves_its_runs_without_a_try_lost(

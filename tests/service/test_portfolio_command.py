@@ -1,19 +1,26 @@
 """`trading-graph portfolio` as a person meets it: its words, its files, its exit codes."""
 
+import asyncio
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from tests.paid_model import PaidModel
 from tests.schema_files import assert_fits
 from tests.service.portfolio.test_order import order
+from tests.service.portfolio.work_elsewhere import worked_on
 from trading_graph.graph.backend_choice import BackendChoice
 from trading_graph.service.cli import main
+from trading_graph.service.commands import portfolio as portfolio_command
+from trading_graph.service.portfolio.engine import PortfolioState
 from trading_graph.service.portfolio.folder import PortfolioFolder, portfolio_folders
+from trading_graph.service.portfolio.local import LocalEngine
 from trading_graph.service.portfolio.progress import Happening, ProgressEvent
 from trading_graph.service.run.folder import FolderState, folder_state
 from trading_graph.toolkit.loopback import LoopbackServer
@@ -131,6 +138,28 @@ def test_a_portfolio_that_is_not_there_is_a_sentence(workdir: Path, command: str
     assert (error["kind"], error["exit_code"]) == ("run", 3)
 
 
+async def test_a_cancel_that_has_to_wait_says_for_what(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portfolio_command, "_PATIENCE_S", 0.01)
+    of, talk = await asyncio.to_thread(order), Console(file=StringIO(), width=200)
+    folder = PortfolioFolder(workdir / "portfolios", of.id)
+
+    def begin() -> None:
+        folder.write_order(of)
+        with folder.work() as log:
+            log.append(ProgressEvent(1.0, of.ticker_days[1].run_id, Happening.BEGAN))
+
+    await asyncio.to_thread(begin)
+    engine = LocalEngine(folder.path.parent, lambda _: pytest.fail("nothing is run"))
+    async with worked_on(folder):
+        cancelling = asyncio.create_task(portfolio_command._cancel(engine, of.id, talk))
+        while not (said := talk.file.getvalue()):  # type: ignore[attr-defined]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert said.startswith("Still waiting for whoever has it to leave the runs under way: NVDA")
+    assert (await cancelling).state is PortfolioState.CANCELLED
+
+
 def test_much_money_is_asked_about_and_never_without_a_terminal(workdir: Path) -> None:
     model = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "TRADING_GRAPH_PORTFOLIO_ASK_CALLS": "15"}
     said = sentence("run", "AAPL", code=2, **model)
@@ -203,6 +232,18 @@ def test_what_its_process_died_of_three_times_is_parked_and_its_neighbours_run(
     judged = CliRunner().invoke(main, ["verify", str(folder.path / "trace.jsonl")])
     assert "Every ticker-day came to an end" in judged.stdout
     assert "4 (limit: 4" in judged.stdout
+
+
+def test_a_cancelled_portfolio_that_goes_on_counts_as_over_only_what_is_done(workdir: Path) -> None:
+    of = order(choice=BackendChoice(chat_latency_s=0.0, fetch_latency_s=0.0), out=Path("runs"))
+    folder = PortfolioFolder(workdir / "portfolios", of.id)
+    folder.write_order(of)
+    first, *others = [each.run_id for each in of.ticker_days]
+    with folder.work() as log:
+        log.append(ProgressEvent(1.0, first, Happening.FAILED))
+        log.append(*(ProgressEvent(1.0, run_id, Happening.CANCELLED) for run_id in others))
+    lines = portfolio("resume", "--at-once", "1", code=1).stderr.splitlines()
+    assert [line[:4] for line in lines if "/4  " in line] == ["2/4 ", "3/4 ", "4/4 "]
 
 
 _EVENTS = msgspec.json.Decoder(ProgressEvent)

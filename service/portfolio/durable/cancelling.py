@@ -27,18 +27,20 @@ def cancel_waiting(
     `workers` are those that live; None stands for all. Blocks; raises PortfolioError or OSError.
     """
     order = folder.order()
-    open_ = {id_: each for id_, each in folder.progress(order).items() if not each.is_final}
-    works = queue.unfinished([workflow_id(id_) for id_ in open_])
+    open_ = [each.ticker_day for each in folder.progress(order).values() if not each.is_final]
+    works = queue.unfinished([workflow_id(each.run_id) for each in open_])
     busy = {
         work.workflow_id
         for work in works
         if work.state is WorkState.UNDER_WAY and (workers is None or work.worker in workers)
     }
     queue.remove(work for work in works if work.workflow_id not in busy)
-    for run_id, progress in open_.items():
+    for each in open_:
+        run_id = each.run_id
         if workflow_id(run_id) in busy:
             continue
-        now = progress
+        # Read again: its worker notes how it has left a ticker-day before that is not busy.
+        now = folder.progress_of_one(each)
         if now.state is TickerDayState.RUNNING:
             end = end_of_killed(RunFolder(order.out, run_id), now)
             log.append(end)

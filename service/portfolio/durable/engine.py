@@ -5,7 +5,7 @@ same folders of portfolios and of runs. The database says what is in line and wh
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from trading_graph.service.portfolio.durable.queue import (
     Work,
     WorkQueue,
     WorkState,
+    workflow_id,
 )
 from trading_graph.service.portfolio.durable.reaper import lost_ticker_days
 from trading_graph.service.portfolio.durable.run_files import TickerDayLogs
@@ -89,7 +90,7 @@ class DurableEngine:
         def submit() -> PortfolioStatus:
             folder = self._folder(order.id)
             self._database.prepare(self._portfolios)
-            if not folder.is_queued:
+            if not folder.queue_file.exists():
                 if folder.exists:
                     raise PortfolioError(
                         f"The portfolio {order.id} was begun by one process; go on with: "
@@ -99,6 +100,8 @@ class DurableEngine:
                 share_folders(folder, order, self._database)
             elif folder.status().state is not PortfolioState.RUNNING:
                 return folder.status()
+            elif not folder.is_queued:
+                raise PortfolioError(folder.busy_sentence)
             with WorkQueue.of(self._database) as queue:
                 queue.add_portfolio(order.id, self._version)
             return folder.status()
@@ -158,20 +161,35 @@ class DurableEngine:
                 f"The portfolio {portfolio_id} is over, so there is nothing to cancel; see: "
                 f"trading-graph portfolio status {portfolio_id}"
             )
+        if status.state is not PortfolioState.RUNNING:
+            return status
         await asyncio.to_thread(folder.request_cancel)
-        while status.state is PortfolioState.RUNNING:
+        await asyncio.to_thread(self._database.prepare, self._portfolios)
+        while True:
             workers = await live_workers(self._database)
-            if not workers:
-                await asyncio.to_thread(self._cancel_alone, folder)
-            await asyncio.sleep(_LOOK_S)
+            is_with_worker = await asyncio.to_thread(self._cancel, folder, workers)
             status = await self.status(portfolio_id)
-        return status
+            if status.state is not PortfolioState.RUNNING and not is_with_worker:
+                return status
+            await asyncio.sleep(_LOOK_S)
 
-    def _cancel_alone(self, folder: PortfolioFolder) -> None:
-        """Note that nothing more is done, where no worker is there to do it."""
-        self._database.prepare(self._portfolios)
+    def _cancel(self, folder: PortfolioFolder, workers: Sequence[LiveWorker]) -> bool:
+        """Note that nothing more is done, unless a worker sees to the portfolio; whether one does.
+
+        None may, although some are there: the portfolio may be in line still, or for another
+        version, and somebody may have cancelled its work in the database.
+        """
+        names = {each.name for each in workers}
         with WorkQueue.of(self._database) as queue:
-            cancel_waiting(queue, folder, TickerDayLogs(folder, lambda: None), workers=())
+            if any(
+                work.state is WorkState.UNDER_WAY
+                and (work.worker in names if self._database.is_postgres else workers)
+                for work in queue.unfinished([workflow_id(folder.path.name)])
+            ):
+                return True
+            live = names if self._database.is_postgres or not workers else None
+            cancel_waiting(queue, folder, TickerDayLogs(folder, lambda: None), workers=live)
+        return False
 
     def _folder(self, portfolio_id: str) -> PortfolioFolder:
         return PortfolioFolder(self._portfolios, portfolio_id)

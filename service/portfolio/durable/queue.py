@@ -99,6 +99,8 @@ class WorkQueue:
 
     def unfinished(self, workflow_ids: Sequence[str] | None = None) -> list[Work]:
         """What is in line or under way: all of it, or of these workflows."""
+        if workflow_ids is not None and not workflow_ids:
+            return []  # which DBOS takes for all
         return self._listed(
             status=[state.value for state in WorkState],
             workflow_ids=None if workflow_ids is None else list(workflow_ids),

@@ -114,6 +114,7 @@ class Share:
         self._runs = TickerDayRuns(engine, folder, order, self._record, _LaterTrace(order, engine))
         self._tasks: dict[asyncio.Task[None], TickerDay] = {}
         self.is_left = False
+        self._noted = asyncio.Event()
         self.users = 0
         """How many workflows of the worker rely on the share."""
         self.close: Callable[[], Awaitable[None]] = _nothing
@@ -136,6 +137,9 @@ class Share:
             await asyncio.wait([task])
             if not task.cancelled():
                 task.result()
+            elif self.is_left:
+                # What is over in the database is noted by others where it is not noted here.
+                await self._noted.wait()
         finally:
             self._tasks.pop(task, None)
 
@@ -168,16 +172,24 @@ class Share:
                 )
         self._record.take_up(progress)
 
-    async def leave(self) -> None:
-        """Leave the runs under way to whoever goes on, so that nothing that was paid is lost."""
+    async def leave(self, *, is_cancelled: bool) -> None:
+        """Leave the runs under way to whoever goes on, so that nothing that was paid is lost.
+
+        Where the portfolio `is_cancelled`, that is noted of each of them.
+        """
         self.is_left = True
         self._engine.leave()
         left = dict(self._tasks)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        for each in left.values():
-            await self._runs.note_left(each)
+        try:
+            for each in left.values():
+                await self._runs.note_left(each)
+                if is_cancelled and not self._record[each.run_id].is_final:
+                    await self._record.note(each.run_id, Happening.CANCELLED)
+        finally:
+            self._noted.set()
 
 
 async def _nothing() -> None:

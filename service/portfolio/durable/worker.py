@@ -26,6 +26,7 @@ from trading_graph.service.portfolio.durable.cancelling import cancel_waiting
 from trading_graph.service.portfolio.durable.checkpoints import LeasedKeeper
 from trading_graph.service.portfolio.durable.claims import Claims, Pace
 from trading_graph.service.portfolio.durable.database import Database
+from trading_graph.service.portfolio.durable.dbos_errors import log_errors_in_lines
 from trading_graph.service.portfolio.durable.lease import (
     Lease,
     file_lease,
@@ -133,7 +134,7 @@ class Worker:
         with self._claims.under_way(run_id):
             async with self._working(run_id), self._share(portfolio_id) as share:
                 if share is None:
-                    return  # it is cancelled, or somebody has deleted it
+                    return  # it is cancelled, deleted, or gone on with by one process
                 (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
                 await share.make(ticker_day)
                 if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
@@ -144,7 +145,11 @@ class Worker:
         async with self._working(portfolio_id):
             folder = PortfolioFolder(self._settings.portfolios, portfolio_id)
             if not await asyncio.to_thread(folder.exists_in_line):
-                LOG.warning("The portfolio %s was deleted, and leaves the line.", portfolio_id)
+                LOG.warning(
+                    "The portfolio %s leaves the line: it was deleted, or one process goes on with "
+                    "it.",
+                    portfolio_id,
+                )
                 return
             order = await asyncio.to_thread(shared_order, folder)
             progress = await asyncio.to_thread(folder.progress, order)
@@ -158,10 +163,10 @@ class Worker:
             while not all(each.is_final for each in progress.values()):
                 await asyncio.sleep(look_s)
                 looks += 1
+                if not await asyncio.to_thread(folder.exists_in_line):
+                    return  # it is deleted, or cancelled and gone on with by one process
                 if looks % _ALARM_LOOKS == 0:
                     await self._look_for_lost(folder, order)
-                if not await asyncio.to_thread(folder.exists_in_line):
-                    return
                 if await asyncio.to_thread(folder.cancel_is_requested):
                     log = TickerDayLogs(folder, self._keeper.assert_owned)
                     await asyncio.to_thread(cancel_waiting, self._queue, folder, log)
@@ -230,14 +235,15 @@ class Worker:
         """Leave the runs of a portfolio that somebody cancels."""
         while not await asyncio.to_thread(share.folder.cancel_is_requested):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)  # another process asks for it
-        self._closing = asyncio.create_task(self._close(share))  # which cancels this one
+        # Which cancels this one.
+        self._closing = asyncio.create_task(self._close(share, is_cancelled=True))
 
-    async def _close(self, share: Share) -> None:
+    async def _close(self, share: Share, *, is_cancelled: bool = False) -> None:
         if self._shares.get(share.order.id) is not share:
             return
         del self._shares[share.order.id]
         if share.ticker_days:
-            await share.leave()
+            await share.leave(is_cancelled=is_cancelled)
         await share.close()
 
 
@@ -259,7 +265,8 @@ async def serve(
     `end` ends the process at once: what still waits in it would otherwise be noted as cancelled,
     and it belongs to others.
     """
-    name = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    # PostgreSQL keeps 63 bytes of what a session is called, which includes this name.
+    name = f"{socket.gethostname()[:16]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def begin_anew(reason: str) -> NoReturn:
         os.write(2, f"The worker {name} lost its lease ({reason}); it begins anew.\n".encode())
@@ -288,6 +295,7 @@ async def serve(
         for word in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(word, worker.stop)
         await asyncio.to_thread(queue.open_lines, name)
+        log_errors_in_lines(settings.redactor)
         _launch(database, name, version, worker)
         taking = asyncio.create_task(claims.take(), name="claims")
         reaper = asyncio.create_task(Reaper(queue, lease, version, tell).reap(), name="reaper")

@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 
 from trading_graph.graph.backend_choice import models_in
 from trading_graph.graph.decisions import Action, DecidedBy, Decision, FinalDecision
-from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult
+from trading_graph.service.portfolio.ticker_day import TickerDay, TickerDayResult, TickerDayState
+
+_WITHOUT_DECISION = (TickerDayState.FAILED, TickerDayState.PARKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Ranking:
     """The decisions of one evening in their order, and the ticker-days without a decision.
 
     `holds` are those that a model decided; `undecided` those that stand by rule. `unfinished` are
-    of all dates, the newest first. `previous` is the evening before, if any is known.
+    of all dates, the newest first; `decided` has the date of every other ticker-day. `previous` is
+    the evening before, if any is known.
     """
 
     evening: datetime.date
@@ -102,6 +105,15 @@ class Ranking:
     holds: tuple[Place, ...]
     undecided: tuple[Place, ...]
     unfinished: tuple[TickerDayResult, ...]
+    decided: tuple[datetime.date, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of the evening has neither a decision nor another end."""
+        return any(
+            each.ticker_day.date == self.evening and each.state not in _WITHOUT_DECISION
+            for each in self.unfinished
+        )
 
     @property
     def ranked(self) -> tuple[Place, ...]:
@@ -155,6 +167,7 @@ def rank(results: Sequence[TickerDayResult], earlier: Sequence[TickerDayResult] 
                 key=lambda each: (-each.ticker_day.date.toordinal(), each.ticker_day.symbol),
             )
         ),
+        tuple(each.ticker_day.date for each in results if each.decision is not None),
     )
 
 

@@ -127,11 +127,24 @@ def served_line(ranking: Ranking) -> str:
     models = sorted({each.decision.model for each in ranking.places})
     data = sorted({each.decision.data for each in ranking.places})
     if not models:
-        return "Nothing was decided."
+        return _nothing_line(ranking)
     line = f"Model: {'; '.join(models)}. Data: {'; '.join(data)}."
     if ranking.previous is None:
         return line
     return f"{line} Changes of the action, or of the confidence, are since {ranking.previous}."
+
+
+def _nothing_line(ranking: Ranking) -> str:
+    """That the evening has no decision, and how many there are of the days before."""
+    decided, days = ranking.decided, len(set(ranking.decided))
+    if not decided:
+        return "Nothing is decided yet." if ranking.is_open else "Nothing was decided."
+    evening = f"The last day, {ranking.evening}, "
+    return (
+        f"{evening}{'is not decided yet' if ranking.is_open else 'has no decision'}. Decided: "
+        f"{len(decided)} of {len(decided) + len(ranking.unfinished)} ticker-days, on {days} "
+        f"day{'s' * (days != 1)} up to {max(decided)}."
+    )
 
 
 def model_lines(ranking: Ranking) -> list[str]:

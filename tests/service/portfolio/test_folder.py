@@ -1,6 +1,7 @@
 """The folder of a portfolio: what a killed process leaves is read, and only one works on it."""
 
 import datetime
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from trading_graph.service.errors import PortfolioError
 from trading_graph.service.portfolio.engine import PortfolioState
 from trading_graph.service.portfolio.folder import (
     PortfolioFolder,
+    ProgressLog,
     find_portfolio,
     portfolio_folders,
 )
@@ -59,6 +61,35 @@ def test_a_second_process_is_refused_while_the_first_works(tmp_path: Path) -> No
             folder.work().__enter__()
     with folder.work():
         pass
+
+
+def test_what_workers_have_is_refused_until_they_leave_it_and_theirs_no_more_after_that(
+    tmp_path: Path,
+) -> None:
+    folder = begun(tmp_path)
+    folder.mark_queued("{}")
+    run_ids = [each.run_id for each in folder.order().ticker_days]
+    for refused in (folder.assert_free, folder.work().__enter__):
+        with pytest.raises(PortfolioError, match="is in the line of trading-graph worker"):
+            refused()
+    assert folder.status().state is PortfolioState.RUNNING
+    for run_id in run_ids:
+        with FileIO(folder.log_of_worker(run_id), "ab") as file:
+            ProgressLog(file).append(ProgressEvent(1.0, run_id, Happening.CANCELLED))
+    folder.assert_free()
+    with folder.work():
+        assert folder.is_queued, "nothing was gone on with"
+    with folder.work() as log:
+        log.append(*(ProgressEvent(2.0, run_id, Happening.RETURNED) for run_id in run_ids))
+        log.append(ProgressEvent(3.0, run_ids[0], Happening.BEGAN))
+        assert folder.status().state is PortfolioState.RUNNING
+    assert not folder.is_queued
+    assert not folder.exists_in_line()
+    assert folder.status().state is PortfolioState.INTERRUPTED, "whether it was stopped or killed"
+    folder.assert_free()
+    with folder.work() as log:
+        log.append(ProgressEvent(4.0, run_ids[0], Happening.DONE))
+    assert states(folder) == [TickerDayState.DONE] + [TickerDayState.WAITING] * 3
 
 
 def test_a_portfolio_is_found_by_its_id_its_beginning_and_as_the_last(tmp_path: Path) -> None:

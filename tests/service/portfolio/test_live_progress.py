@@ -92,8 +92,11 @@ def test_without_a_terminal_an_end_is_a_line() -> None:
         live.changed(after(0, Happening.BEGAN))
         live.changed(after(0, Happening.BEGAN, Happening.ERROR, reason="No [bold] answer."))
         live.changed(after(0, Happening.FAILED, reason="It is " + "long " * 20))
+        live.changed(after(1, Happening.BEGAN, Happening.LEFT))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert lines[0].startswith("0/4  AAPL     2025-11-13")
     assert lines[0].endswith("to be tried again: No [bold] answer.")
     assert lines[1].startswith("1/4  AAPL")
+    assert lines[2].startswith("1/4  NVDA")
+    assert lines[2].endswith("stopped"), "by Ctrl-C, which is no try that failed"

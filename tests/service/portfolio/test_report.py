@@ -120,6 +120,34 @@ def test_a_report_without_prices_has_a_ranking_and_no_back_test() -> None:
         assert "Hit rate" not in text
 
 
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (TickerDayState.WAITING, "The last day, 2025-11-14, is not decided yet."),
+        (TickerDayState.CANCELLED, "The last day, 2025-11-14, is not decided yet."),
+        (TickerDayState.FAILED, "The last day, 2025-11-14, has no decision."),
+    ],
+)
+def test_every_form_says_how_much_is_decided_where_the_last_day_is_not(
+    state: TickerDayState, sentence: str
+) -> None:
+    earlier = datetime.date(2025, 11, 13)
+    unfinished = [
+        failed("WMT", "", date=earlier, state=TickerDayState.WAITING),
+        *(failed(symbol, "", state=state) for symbol in ("AAPL", "NVDA", "WMT")),
+    ]
+    evaluation = evaluate(
+        "tech", [*results()[-3:], decided("AAPL", "BUY", date=earlier), *unfinished]
+    )
+    for name, text in forms(evaluation).items():
+        words = " ".join(text.split())
+        counts = "Decided: 4 of 8 ticker-days, on 2 days up to 2025-11-13."
+        assert f"{sentence} {counts}" in words, name
+    nothing = " ".join(screen(evaluate("tech", unfinished[1:])).split())
+    is_final = state is TickerDayState.FAILED
+    assert ("Nothing was decided." if is_final else "Nothing is decided yet.") in nothing
+
+
 def test_every_form_says_that_rules_decided_and_that_it_is_no_advice(
     evaluation: Evaluation,
 ) -> None:

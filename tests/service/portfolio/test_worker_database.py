@@ -70,6 +70,8 @@ def test_ticker_days_that_left_the_line_without_an_end_are_an_alarm(workdir: Pat
     order = PortfolioFolder(workdir / "portfolios", portfolio_id).order()
     with WorkQueue.of(Database.of(address, workdir)) as queue:
         assert "left the line" not in status()
+        assert len(queue.unfinished()) == 1
+        assert not queue.unfinished([]), "nobody's work is not everybody's"
         first, second = (each.run_id for each in order.ticker_days)
         queue.add_ticker_days(portfolio_id, [first, second], VERSION)
         assert "left the line" not in status()
