@@ -114,6 +114,7 @@ class Share:
         self._runs = TickerDayRuns(engine, folder, order, self._record, _LaterTrace(order, engine))
         self._tasks: dict[asyncio.Task[None], TickerDay] = {}
         self.is_left = False
+        self.is_cancelled = False
         self._noted = asyncio.Event()
         self.users = 0
         """How many workflows of the worker rely on the share."""
@@ -177,7 +178,7 @@ class Share:
 
         Where the portfolio `is_cancelled`, that is noted of each of them.
         """
-        self.is_left = True
+        self.is_left, self.is_cancelled = True, is_cancelled
         self._engine.leave()
         left = dict(self._tasks)
         for task in left:

@@ -137,7 +137,12 @@ class Worker:
                     return  # it is cancelled, deleted, or gone on with by one process
                 (ticker_day,) = (each for each in share.order.ticker_days if each.run_id == run_id)
                 await share.make(ticker_day)
-                if share.is_left and not await asyncio.to_thread(share.folder.cancel_is_requested):
+                # The request is forgotten once all is noted, which may be before this.
+                if (
+                    share.is_left
+                    and not share.is_cancelled
+                    and not await asyncio.to_thread(share.folder.cancel_is_requested)
+                ):
                     await _for_ever()
 
     async def portfolio(self, portfolio_id: str) -> None:
