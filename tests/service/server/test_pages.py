@@ -105,7 +105,9 @@ async def test_a_run_is_started_followed_and_read_without_script(tmp_path: Path)
         live = await text(client, path)
         assert 'http-equiv="refresh"' in live
         assert f'data-events="/v1{path}/events"' in live
-        assert "1 running, 0 waiting" in words(await text(client, "/"))
+        async with asyncio.timeout(PATIENCE_S):
+            while "1 running, 0 waiting" not in words(await text(client, "/")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         page = await over(client, path)
         home = await text(client, "/")
     assert "http-equiv" not in page, "a page of a run that is over stays as it is"
