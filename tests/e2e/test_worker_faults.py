@@ -164,14 +164,21 @@ def test_a_portfolio_that_no_worker_sees_to_is_cancelled_although_one_is_there(
         begun.stop()
 
 
+def _hold_two_runs_under_way(begun: House) -> int:
+    """Let a worker bring two of four ticker-days to an agent that waits; the requests so far."""
+    requests = 2 * 5
+    begun.model.hold("research_manager")
+    begun.submit(*FOUR, "--analysts", "market")
+    begun.worker("--at-once", "2")
+    begun.wait_for_requests(requests)
+    return requests
+
+
 def test_a_cancelled_portfolio_is_left_by_its_worker_and_counts_what_it_used(
     workdir: Path, postgres_url: str
 ) -> None:
     with house(workdir, PaidModel(0.02), postgres_url) as begun:
-        begun.model.hold("research_manager")
-        begun.submit(*FOUR, "--analysts", "market")
-        begun.worker("--at-once", "2")
-        begun.wait_for_requests(2 * 5)
+        _hold_two_runs_under_way(begun)
         cancelled = json.loads(begun.end("portfolio", "cancel", "--json").stdout)
         assert Counter(x["state"] for x in cancelled["ticker_days"]) == {"cancelled": 4}
         assert cancelled["calls"] == begun.model.received
@@ -187,10 +194,7 @@ def test_a_worker_says_of_each_run_under_way_that_it_is_cancelled_and_tells_of_n
 ) -> None:
     """Not even where the database has it that one was cancelled before its worker leaves it."""
     with house(workdir, PaidModel(0.02), postgres_url) as begun:
-        begun.model.hold("research_manager")
-        begun.submit(*FOUR, "--analysts", "market")
-        begun.worker("--at-once", "2")
-        begun.wait_for_requests(2 * 5)
+        _hold_two_runs_under_way(begun)
         with WorkQueue.of(Database.of(postgres_url, workdir)) as queue:
             works = [each for each in queue.under_way() if each.name == TICKER_DAY_WORKFLOW]
             queue.remove(works[:1])
@@ -208,11 +212,7 @@ def test_a_cancelled_portfolio_that_one_process_goes_on_with_is_not_the_workers_
 ) -> None:
     """However that process ends, and although a worker is there."""
     with house(workdir, PaidModel(0.02), postgres_url) as begun:
-        begun.model.hold("research_manager")
-        begun.submit(*FOUR, "--analysts", "market")
-        begun.worker("--at-once", "2")
-        asked = 2 * 5
-        begun.wait_for_requests(asked)
+        asked = _hold_two_runs_under_way(begun)
         begun.end("portfolio", "cancel")
         for ends_by, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
             process = begun.start("portfolio", "resume")
