@@ -1,167 +1,43 @@
-"""The queue of runs with a maker that a test steers: order, limits, cancelling, starting again."""
+"""The queue of runs with a maker that a test steers: order, limits, cancelling."""
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tests.otel.test_run_log import first_life
 from tests.patience import PATIENCE_S
-from tests.run_lives import of_an_earlier_release
+from tests.service.server.steered_queue import (
+    Maker,
+    asked,
+    emptied,
+    folder_of,
+    queue_of,
+    queued,
+    state,
+    submitted,
+    until,
+)
 from tests.service.store_writer import writer_of
 from tests.toolkit.upstream import Clock
-from trading_graph.otel.spans import uuid7
 from trading_graph.service.errors import StoreUnavailableError
 from trading_graph.service.run.folder import RunFolder
-from trading_graph.service.run.request import RunRequest
 from trading_graph.service.server import run_queue
 from trading_graph.service.server.disk_room import DiskRoom
 from trading_graph.service.server.run_events import (
-    RunEvents,
     RunFinished,
-    RunStarted,
     read_events,
 )
 from trading_graph.service.server.run_queue import (
     IdempotencyConflictError,
     QueueClosingError,
     QueueFullError,
-    RunOutcome,
     RunQueue,
 )
 from trading_graph.service.store import (
-    RunFiles,
     RunState,
     Store,
-    StoredRun,
     now,
-    open_store,
-    restore_runs,
 )
-
-HELD, SECONDS = "held", 2.0
-
-
-class Maker:
-    """Makes runs by name: one of a name that was put in `held` waits until it is released."""
-
-    def __init__(self) -> None:
-        self.began: list[str] = []
-        self.resumed: list[int] = []
-        self.held: dict[str, asyncio.Event] = {}
-        self.at_once = 0
-        self.most_at_once = 0
-
-    def hold(self, *names: str) -> None:
-        for name in names:
-            self.held[name] = asyncio.Event()
-
-    def release(self, *names: str) -> None:
-        for name in names or tuple(self.held):
-            self.held[name].set()
-
-    async def __call__(self, run: StoredRun, events: RunEvents) -> RunOutcome:
-        self.began.append(run.symbol)
-        self.resumed.append(run.resumed)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        events.add(RunStarted(start=now(), span_id="1", name=run.symbol))
-        try:
-            if run.symbol in self.held:
-                await self.held[run.symbol].wait()
-            if run.symbol.startswith("BAD"):
-                raise ValueError("the model said no")
-        finally:
-            self.at_once -= 1
-        return RunOutcome(SECONDS, "BUY", 0.5, False, True, None)
-
-
-def queue_of(
-    store: Store,
-    *,
-    at_once: int,
-    in_line: int,
-    clock: Callable[[], float] = time.monotonic,
-    needed: int = 0,
-) -> RunQueue:
-    """A queue whose files are beside the store's."""
-    out = folder_of(store)
-    room = DiskRoom(out, needed)
-    return RunQueue(
-        store, RunFiles(out), out, room, str, at_once=at_once, in_line=in_line, clock=clock
-    )
-
-
-def folder_of(store: Store) -> Path:
-    return Path(str(store._database._url.database)).parent
-
-
-@contextlib.asynccontextmanager
-async def queued(
-    store: Store,
-    maker: Maker,
-    *,
-    at_once: int = 1,
-    in_line: int = 100,
-    clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[RunQueue]:
-    queue = queue_of(store, at_once=at_once, in_line=in_line, clock=clock)
-    await queue.take_up()
-    queue.begin(maker)
-    try:
-        yield queue
-    finally:
-        await queue.drain(0)
-        await queue.close()
-
-
-def asked(symbol: str, key: str | None = None) -> StoredRun:
-    run_id = uuid7().hex
-    return StoredRun(
-        id=run_id,
-        request=RunRequest(symbol=symbol),
-        symbol=symbol,
-        date="2025-11-14",
-        state=RunState.QUEUED,
-        trace_id=run_id,
-        traceparent=None,
-        idempotency_key=key,
-        created=now(),
-    )
-
-
-async def submitted(queue: RunQueue, *symbols: str) -> list[str]:
-    return [(await queue.submit(asked(symbol)))[0].id for symbol in symbols]
-
-
-async def state(store: Store, run_id: str) -> RunState:
-    run = await store.run(run_id)
-    assert run is not None
-    return run.state
-
-
-async def until(store: Store, run_id: str, *wanted: RunState) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            if await state(store, run_id) in wanted:
-                return
-            await asyncio.sleep(0.005)
-
-
-async def emptied(queue: RunQueue) -> None:
-    """Wait until nothing runs or waits: a run is kept as done before it leaves the queue."""
-    while queue.running or queue.waiting:  # noqa: ASYNC110 - only tests wait for it.
-        await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path / "service.sqlite") as opened:
-        yield opened
 
 
 async def test_what_is_asked_before_it_begins_waits(store: Store) -> None:
@@ -315,24 +191,6 @@ async def test_a_clock_that_is_set_back_ends_no_run_before_it_began(
     assert run.started <= run.ended
 
 
-async def test_what_an_earlier_release_told_keeps_its_numbers(store: Store) -> None:
-    run = replace(asked("A"), state=RunState.RUNNING)
-    folder = RunFolder(folder_of(store), run.id)
-    await asyncio.to_thread(folder.path.mkdir)
-    await asyncio.to_thread(first_life, folder.path)
-    told = await asyncio.to_thread(read_events, run, folder)
-    assert len(told) == 5
-    await asyncio.to_thread(of_an_earlier_release, folder.trace)
-    await store.add(run)
-    queue = queue_of(store, at_once=1, in_line=1)
-    await queue.take_up()
-    events = queue.events(run.id)
-    assert events is not None
-    assert list(events.told) == told
-    assert queue.last_events() == {run.id: len(told)}
-    await queue.close()
-
-
 async def test_one_that_waits_is_cancelled_and_never_made(store: Store) -> None:
     maker = Maker()
     maker.hold("A")
@@ -418,24 +276,6 @@ async def test_the_same_key_at_the_same_time_starts_one_run(store: Store) -> Non
     assert maker.began == ["A"]
 
 
-async def test_what_is_left_goes_on_first_and_what_waited_follows_in_its_order(
-    store: Store,
-) -> None:
-    maker = Maker()
-    maker.hold("A", "B")
-    async with queued(store, maker, at_once=2) as queue:
-        ids = await submitted(queue, "A", "B", "C", "D")
-        await until(store, ids[1], RunState.RUNNING)
-    assert [await state(store, run_id) for run_id in ids] == ["running"] * 2 + ["queued"] * 2
-    assert maker.began == ["A", "B"], "closing starts nothing"
-    later = Maker()
-    async with queued(store, later) as queue:
-        for run_id in ids:
-            await until(store, run_id, RunState.DONE)
-    assert later.began == ["A", "B", "C", "D"]
-    assert later.resumed == [1, 1, 0, 0]
-
-
 async def test_drained_waits_for_what_runs_and_starts_nothing(store: Store) -> None:
     maker = Maker()
     maker.hold("A")
@@ -478,69 +318,3 @@ async def test_a_full_disk_pauses_what_waits(store: Store, monkeypatch: pytest.M
     queue._room = DiskRoom(folder_of(store), 0)
     await until(store, run_id, RunState.DONE)
     await queue.close()
-
-
-async def test_a_run_that_ended_its_process_three_times_is_parked(store: Store) -> None:
-    maker = Maker()
-    maker.hold("A")
-    for died in range(3):
-        queue = queue_of(store, at_once=1, in_line=5)
-        await queue.take_up()
-        queue.begin(maker)
-        if not died:
-            (run_id,) = await submitted(queue, "A")
-        await until(store, run_id, RunState.RUNNING)
-        while len(maker.began) <= died:  # noqa: ASYNC110 - only tests wait for it.
-            await asyncio.sleep(0.005)
-        # A process that dies closes nothing.
-        for task in asyncio.all_tasks():
-            if task.get_name().startswith(("runs ", "run ", "events of ")):
-                task.cancel()
-        await asyncio.sleep(0)
-    queue = queue_of(store, at_once=1, in_line=5)
-    await queue.take_up()
-    queue.begin(maker)
-    (other,) = await submitted(queue, "B")
-    await until(store, other, RunState.DONE)
-    parked = await store.run(run_id)
-    assert parked is not None
-    assert parked.state is RunState.FAILED
-    assert f"run --resume {run_id}" in str(parked.error)
-    assert maker.began == ["A", "A", "A", "B"]
-    await queue.close()
-
-
-async def test_a_service_that_stops_kills_no_run(store: Store) -> None:
-    maker = Maker()
-    maker.hold("A")
-    for stops in range(4):
-        queue = queue_of(store, at_once=1, in_line=5)
-        await queue.take_up()
-        queue.begin(maker)
-        if not stops:
-            (run_id,) = await submitted(queue, "A")
-        while len(maker.began) <= stops:  # noqa: ASYNC110 - only tests wait for it.
-            await asyncio.sleep(0.005)
-        await queue.close()
-    run = await store.run(run_id)
-    assert run is not None
-    assert (run.state, run.kills) == (RunState.RUNNING, 0)
-
-
-async def test_records_bring_back_what_a_store_lost(store: Store, tmp_path: Path) -> None:
-    maker = Maker()
-    async with queued(store, maker) as queue:
-        done, bad = await submitted(queue, "A", "BAD")
-        await emptied(queue)
-    maker.hold("C")
-    async with queued(store, maker) as queue:
-        (open_run,) = await submitted(queue, "C")
-        await until(store, open_run, RunState.RUNNING)
-    files = RunFiles(folder_of(store))
-    records = await asyncio.to_thread(lambda: list(files.read()))
-    async with open_store(tmp_path / "another.sqlite") as another:
-        await another.add(replace(records[0], state=RunState.RUNNING, ended=None))
-        missing = await restore_runs(another, records)
-        assert {each.id for each in missing} == {done, bad, open_run} - {records[0].id}
-        for run_id in (done, bad, open_run):
-            assert await another.run(run_id) == await store.run(run_id)
