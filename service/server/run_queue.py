@@ -354,7 +354,7 @@ class RunQueue:
         }
         if live.run.started is None:
             changed["started"] = now()
-        await self._change(live, **changed)
+        await self._unbroken.do(self._change(live, **changed))
         self._tell(live.run)
 
     async def _end(self, live: _QueuedRun, state: RunState, **result: Any) -> None:
